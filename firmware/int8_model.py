@@ -1,0 +1,107 @@
+"""A trained network as the device holds it: a graph plus integers.
+
+Scales are kept beside the integers because they say what the integers mean and because TensorFlow Lite derives the
+requantisation integers from them; nothing that runs on the device reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.errors import NasError
+from search_spaces.graph import Graph
+from search_spaces.ops import Conv2D, DepthwiseConv2D, FullyConnected
+
+INT8_MIN, INT8_MAX = -128, 127
+
+WEIGHTED = (Conv2D, DepthwiseConv2D, FullyConnected)
+
+
+@dataclass(frozen=True, slots=True)
+class Quant:
+    """Affine int8 quantisation of a tensor: real = scale * (integer - zero_point)."""
+
+    scale: float
+    zero_point: int
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.scale) and self.scale > 0):
+            raise NasError(f"scale {self.scale}: a positive finite number expected")
+        if not INT8_MIN <= self.zero_point <= INT8_MAX:
+            raise NasError(f"zero_point {self.zero_point}: an integer in -128..127 expected")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWeights:
+    """Integers of one convolution or dense layer.
+
+    ``weights`` int8 in [-127, 127], laid out as TFLite does: Conv2D (filters, kernel height, kernel width, channels),
+    DepthwiseConv2D (kernel height, kernel width, channels * multiplier), FullyConnected (units, flattened HWC).
+    ``weight_scales`` float32 and ``bias`` int32, one per output channel; a bias counts in input scale * weight scale.
+    """
+
+    weights: NDArray[np.int8]
+    weight_scales: NDArray[np.float32]
+    bias: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Int8Model:
+    """Graph, quantisation of every tensor, weights of every weighted operation (keyed by its output tensor)."""
+
+    graph: Graph
+    quant: Mapping[str, Quant]
+    layers: Mapping[str, LayerWeights]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        missing = set(self.graph.shapes) - set(self.quant)
+        if missing:
+            raise NasError(f"tensor {min(missing)!r} has no quantisation; every tensor of the graph needs one")
+        for op in self.graph.ops:
+            if isinstance(op, WEIGHTED):
+                if op.output not in self.layers:
+                    raise NasError(f"{op.kind} {op.output!r} has no weights")
+                _check_layer(op.output, self.layers[op.output], self.weight_shape(op))
+
+    def weight_shape(self, op: Conv2D | DepthwiseConv2D | FullyConnected) -> tuple[int, ...]:
+        """Shape of an operation's weights in the layout of ``LayerWeights``."""
+        height, width, channels = self.graph.shapes[op.inputs[0]]
+        if isinstance(op, Conv2D):
+            return (op.filters, *op.kernel, channels)
+        if isinstance(op, DepthwiseConv2D):
+            return (*op.kernel, channels * op.multiplier)
+        return (op.units, height * width * channels)
+
+    @property
+    def input_quant(self) -> Quant:
+        return self.quant[self.graph.input]
+
+    @property
+    def output_quant(self) -> Quant:
+        return self.quant[self.graph.output]
+
+    @cached_property
+    def weight_count(self) -> int:
+        """Number of int8 weights, biases not counted."""
+        return sum(layer.weights.size for layer in self.layers.values())
+
+
+def _check_layer(name: str, layer: LayerWeights, shape: tuple[int, ...]) -> None:
+    if layer.weights.shape != shape or layer.weights.dtype != np.int8:
+        raise NasError(
+            f"weights of {name!r} are {layer.weights.dtype} {layer.weights.shape}; int8 {shape} expected"
+        )
+    if layer.weights.size and int(layer.weights.min()) < -127:
+        raise NasError(f"weights of {name!r} hold -128; symmetric int8 weights lie in -127..127")
+    channels = layer.bias.shape
+    if layer.bias.dtype != np.int32 or layer.bias.ndim != 1 or layer.weight_scales.shape != channels:
+        raise NasError(f"bias of {name!r} is {layer.bias.dtype} {channels}; int32, one per output channel, expected")
+    if layer.weight_scales.dtype != np.float32 or not (np.isfinite(layer.weight_scales) & (layer.weight_scales > 0)).all():
+        raise NasError(f"weight scales of {name!r} must be positive float32 numbers, one per output channel")

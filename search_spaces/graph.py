@@ -1,0 +1,133 @@
+"""The network as data: topologically ordered operations over named tensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any
+
+from search_spaces.errors import NasError
+from search_spaces.geometry import Padding
+from search_spaces.ops import OPS, Activation, Op, Shape
+
+INPUT = "input"
+
+_TYPED = {"padding": Padding, "activation": Activation}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network: the shape of its input and its operations in the order in which they run.
+
+    Every tensor is named by the operation that writes it; the input is the tensor ``"input"`` and the output is what the
+    last operation writes. Equality and hash compare operations by tensor names; ``digest`` does not depend on names.
+
+    Raises NasError when a tensor is read before it is written, written twice, never read, or when shapes do not fit.
+    """
+
+    input_shape: Shape
+    ops: tuple[Op, ...]
+    name: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.ops:
+            raise NasError(f"graph {self.name!r} has no operations; it needs at least one")
+        if len(self.input_shape) != 3 or min(self.input_shape) < 1:
+            raise NasError(f"input_shape {self.input_shape}: three positive extents (height, width, channels) expected")
+        unread = set(self.shapes) - {name for op in self.ops for name in op.inputs} - {self.output}
+        if unread:
+            raise NasError(f"tensor {min(unread)!r} is never read; every tensor but the output needs a reader")
+
+    @property
+    def input(self) -> str:
+        """Name of the input tensor."""
+        return INPUT
+
+    @property
+    def output(self) -> str:
+        """Name of the output tensor."""
+        return self.ops[-1].output
+
+    @property
+    def output_shape(self) -> Shape:
+        return self.shapes[self.output]
+
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Shape of every tensor, in the order in which they come into being."""
+        shapes: dict[str, Shape] = {INPUT: self.input_shape}
+        for op in self.ops:
+            if len(op.inputs) != op.arity:
+                raise NasError(f"{op.kind} {op.output!r} has {len(op.inputs)} inputs; {op.arity} expected")
+            if op.output in shapes:
+                raise NasError(f"tensor {op.output!r} is written twice")
+            try:
+                shape = op.output_shape([shapes[name] for name in op.inputs])
+            except KeyError as missing:
+                raise NasError(f"{op.kind} {op.output!r} reads tensor {missing} before it is written") from None
+            if min(shape) < 1:
+                raise NasError(f"{op.kind} {op.output!r} has shape {shape}; every extent must be at least 1")
+            shapes[op.output] = shape
+        return shapes
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        shapes = self.shapes
+        return sum(op.macs([shapes[name] for name in op.inputs], shapes[op.output]) for op in self.ops)
+
+    @cached_property
+    def params(self) -> int:
+        """Trained numbers after folding: weights plus biases."""
+        shapes = self.shapes
+        return sum(op.params([shapes[name] for name in op.inputs], shapes[op.output]) for op in self.ops)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the structure, equal for networks that differ in tensor names alone."""
+        number = {INPUT: 0} | {op.output: i + 1 for i, op in enumerate(self.ops)}
+        rows = [
+            _op_json(op) | {"inputs": [number[n] for n in op.inputs], "output": number[op.output]} for op in self.ops
+        ]
+        text = json.dumps([list(self.input_shape), rows], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; ``Graph.from_json`` reads them back."""
+        return {"name": self.name, "input_shape": list(self.input_shape), "ops": [_op_json(op) for op in self.ops]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Graph:
+        """The graph that ``to_json`` wrote; raises NasError on anything else."""
+        try:
+            ops = tuple(_op_from_json(row) for row in data["ops"])
+            height, width, channels = (int(extent) for extent in data["input_shape"])
+            return cls((height, width, channels), ops, str(data["name"]))
+        except NasError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise NasError(f"graph description is not one that this version writes: {error!r}") from error
+
+
+def _op_json(op: Op) -> dict[str, Any]:
+    row: dict[str, Any] = {"op": op.kind}
+    for item in fields(op):
+        value = getattr(op, item.name)
+        row[item.name] = list(value) if isinstance(value, tuple) else value
+    return row
+
+
+def _op_from_json(row: Mapping[str, Any]) -> Op:
+    values = dict(row)
+    kind = values.pop("op")
+    if kind not in OPS:
+        raise NasError(f"operation {kind!r} is unknown; known are {', '.join(OPS)}")
+    for key, value in values.items():
+        if isinstance(value, list):
+            values[key] = tuple(value)
+        elif key in _TYPED:
+            values[key] = _TYPED[key](value)
+    return OPS[kind](**values)
