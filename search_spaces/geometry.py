@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 
 
 class Padding(StrEnum):
@@ -12,6 +13,7 @@ class Padding(StrEnum):
     VALID = "valid"
 
 
+@lru_cache(maxsize=4096)
 def window(size: int, kernel: int, stride: int, dilation: int, padding: Padding) -> tuple[int, int]:
     """Output extent and padding before the first element along one axis.
 

@@ -81,8 +81,7 @@ def _mlperf_kws() -> Graph:
 @_published(
     "cifar-lite",
     space="ds_cnn",
-    source="the project's reading of a depthwise-separable CIFAR-10 network of about 160 k parameters; its report gives "
-    "the size and no layer list",
+    source="a reading of a report's depthwise-separable CIFAR-10 network: it gives about 160 k parameters, no layers",
 )
 def _cifar_lite() -> Graph:
     return _ds_cnn(

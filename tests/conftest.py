@@ -1,0 +1,63 @@
+"""What every test shares: one thread per library, Hypothesis profiles, the cross compiler and the real data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from firmware.toolchain import Compiler
+
+# Set before a test module imports numpy or torch: small problems get slower, and less repeatable, with more threads.
+for _library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+# A loaded machine is no reason to fail, so nothing is timed. In CI the same examples come every time.
+settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("local"), derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Cached teachers go into a folder of this run: tests neither use nor leave anything in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """Root of the source tree."""
+    return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def arm_gcc() -> Compiler:
+    """arm-none-eabi-gcc. Without it a test fails and names `make toolchain`: a skip would hide that nothing ran."""
+    from firmware.toolchain import find_arm_compiler
+    from search_spaces.errors import NasError
+
+    try:
+        return find_arm_compiler("gcc")
+    except NasError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Folder of the real data sets; a test that reads them is skipped where they are not."""
+    chosen = os.environ.get("NAS_DATA")
+    root = Path(chosen) if chosen else CHECKOUT / ".data"
+    if not root.is_dir():
+        pytest.skip(f"no data sets in {root}: `make data` brings them")
+    return root
