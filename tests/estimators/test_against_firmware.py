@@ -1,0 +1,84 @@
+"""The estimates against what is linked and run: the target's file has to follow the kernels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from estimators import Resources, estimate, load_target, lower
+from firmware.emit import export
+from firmware.toolchain import Compiler
+from firmware.virtual import Execution, FirmwareSizes, build_firmware, load_image, run_elf
+from search_spaces import Graph, GraphBuilder, get_space
+from tests.strategies import random_input, random_int8_model
+
+TARGET = load_target("stm32l4r9")
+
+CYCLES_TOLERANCE = 0.03
+"""Random integers are now and then extreme: another branch of the requantisation costs a little more or less."""
+
+STACK_TOLERANCE = 64
+FLASH_TOLERANCE = 0.01
+
+
+class Run(NamedTuple):
+    guess: Resources
+    sizes: FirmwareSizes
+    execution: Execution
+
+
+def _every_operation() -> Graph:
+    builder = GraphBuilder((9, 8, 3))
+    x = builder.depthwise(builder.conv(builder.input, 6, (3, 2), 2), 3, multiplier=2)
+    x = builder.add(builder.upsample(builder.max_pool(x, 2, 2), (5, 4)), builder.conv(x, 12, 3, dilation=2))
+    x = builder.mul(x, builder.sigmoid(builder.global_avg_pool(x)))
+    builder.softmax(builder.dense(x, 7))
+    return builder.build("every operation")
+
+
+def _drawn(shape: tuple[int, int, int], seed: int) -> Graph:
+    space, rng = get_space("ds_cnn", shape, 10), np.random.default_rng(seed)
+    while True:
+        graph = space.build(space.decode(space.draw(rng, 1)[0]))
+        if graph.macs < 300_000:
+            return graph
+
+
+@pytest.fixture(
+    scope="module",
+    params=[_every_operation(), _drawn((16, 16, 3), 1), _drawn((49, 10, 1), 2), _drawn((8, 8, 1), 3)],
+    ids=["every operation", "16x16x3", "49x10x1", "8x8x1"],
+)
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, arm_gcc: Compiler) -> Run:
+    graph, rng = request.param, np.random.default_rng(5)
+    folder: Path = tmp_path_factory.mktemp("estimates")
+    model = random_int8_model(graph, rng)
+    exported = export(model, TARGET, folder / "model", random_input(model, 1, rng))
+    elf = build_firmware(exported, TARGET.name, arm_gcc, folder / "build")
+    return Run(estimate(lower(graph, TARGET)), load_image(elf).sizes, run_elf(elf, TARGET.name))
+
+
+def test_arena_and_static_data_are_exact(run: Run) -> None:
+    assert run.sizes.arena == run.guess.arena_bytes
+    assert run.sizes.data_bytes == run.guess.data_bytes
+
+
+def test_stack(run: Run) -> None:
+    assert abs(run.guess.stack_bytes - run.execution.stack_bytes) <= STACK_TOLERANCE
+
+
+def test_weights_biases_and_tables_are_exact(run: Run) -> None:
+    exact = run.guess.weights_bytes + run.guess.bias_bytes + run.guess.table_bytes
+    # softmax_s8 brings seven constants of its own, which count as code.
+    assert run.sizes.model_rodata - exact in (0, 7 * 4)
+
+
+def test_flash(run: Run) -> None:
+    assert run.guess.flash_bytes == pytest.approx(run.sizes.flash_bytes, rel=FLASH_TOLERANCE)
+
+
+def test_cycles(run: Run) -> None:
+    assert run.guess.cycles == pytest.approx(run.execution.cycles[0], rel=CYCLES_TOLERANCE)
