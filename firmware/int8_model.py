@@ -16,25 +16,45 @@ from numpy.typing import NDArray
 
 from search_spaces.errors import NasError
 from search_spaces.graph import Graph
-from search_spaces.ops import Conv2D, DepthwiseConv2D, FullyConnected
+from search_spaces.ops import (
+    AvgPool,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    MaxPool,
+    Sigmoid,
+    Softmax,
+    UpsampleNearest,
+)
 
 INT8_MIN, INT8_MAX = -128, 127
 
 WEIGHTED = (Conv2D, DepthwiseConv2D, FullyConnected)
+SHARING = (MaxPool, AvgPool, UpsampleNearest)  # pass integers on: input and output have one quantisation
+PROBABILITIES = (Sigmoid, Softmax)  # have the quantisation PROBABILITY at their output
 
 
 @dataclass(frozen=True, slots=True)
 class Quant:
-    """Affine int8 quantisation of a tensor: real = scale * (integer - zero_point)."""
+    """Affine int8 quantisation of a tensor: real = scale * (integer - zero_point).
+
+    The scale is rounded to float32, which is what a .tflite file holds and what all integers are derived from.
+    """
 
     scale: float
     zero_point: int
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.scale) and self.scale > 0):
-            raise NasError(f"scale {self.scale}: a positive finite number expected")
+        with np.errstate(over="ignore", under="ignore"):
+            scale = float(np.float32(self.scale))
+        if not (np.isfinite(scale) and scale > 0):
+            raise NasError(f"scale {self.scale}: a positive finite number that float32 can hold expected")
+        object.__setattr__(self, "scale", scale)
         if not INT8_MIN <= self.zero_point <= INT8_MAX:
             raise NasError(f"zero_point {self.zero_point}: an integer in -128..127 expected")
+
+
+PROBABILITY = Quant(1 / 256, INT8_MIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +69,16 @@ class LayerWeights:
     weights: NDArray[np.int8]
     weight_scales: NDArray[np.float32]
     bias: NDArray[np.int32]
+
+
+def weight_shape(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected) -> tuple[int, ...]:
+    """Shape of an operation's weights in the layout of ``LayerWeights``."""
+    height, width, channels = graph.shapes[op.inputs[0]]
+    if isinstance(op, Conv2D):
+        return (op.filters, *op.kernel, channels)
+    if isinstance(op, DepthwiseConv2D):
+        return (*op.kernel, channels * op.multiplier)
+    return (op.units, height * width * channels)
 
 
 @dataclass(frozen=True)
@@ -68,16 +98,13 @@ class Int8Model:
             if isinstance(op, WEIGHTED):
                 if op.output not in self.layers:
                     raise NasError(f"{op.kind} {op.output!r} has no weights")
-                _check_layer(op.output, self.layers[op.output], self.weight_shape(op))
-
-    def weight_shape(self, op: Conv2D | DepthwiseConv2D | FullyConnected) -> tuple[int, ...]:
-        """Shape of an operation's weights in the layout of ``LayerWeights``."""
-        height, width, channels = self.graph.shapes[op.inputs[0]]
-        if isinstance(op, Conv2D):
-            return (op.filters, *op.kernel, channels)
-        if isinstance(op, DepthwiseConv2D):
-            return (*op.kernel, channels * op.multiplier)
-        return (op.units, height * width * channels)
+                _check_layer(
+                    op.output, self.layers[op.output], weight_shape(self.graph, op), self.graph.shapes[op.output][2]
+                )
+            elif isinstance(op, SHARING) and self.quant[op.output] != self.quant[op.inputs[0]]:
+                raise NasError(f"{op.kind} {op.output!r} needs the quantisation of its input {op.inputs[0]!r}")
+            elif isinstance(op, PROBABILITIES) and self.quant[op.output] != PROBABILITY:
+                raise NasError(f"{op.kind} {op.output!r} needs scale 1/256 and zero point -128 at its output")
 
     @property
     def input_quant(self) -> Quant:
@@ -93,15 +120,13 @@ class Int8Model:
         return sum(layer.weights.size for layer in self.layers.values())
 
 
-def _check_layer(name: str, layer: LayerWeights, shape: tuple[int, ...]) -> None:
+def _check_layer(name: str, layer: LayerWeights, shape: tuple[int, ...], outputs: int) -> None:
     if layer.weights.shape != shape or layer.weights.dtype != np.int8:
-        raise NasError(
-            f"weights of {name!r} are {layer.weights.dtype} {layer.weights.shape}; int8 {shape} expected"
-        )
+        raise NasError(f"weights of {name!r} are {layer.weights.dtype} {layer.weights.shape}; int8 {shape} expected")
     if layer.weights.size and int(layer.weights.min()) < -127:
         raise NasError(f"weights of {name!r} hold -128; symmetric int8 weights lie in -127..127")
-    channels = layer.bias.shape
-    if layer.bias.dtype != np.int32 or layer.bias.ndim != 1 or layer.weight_scales.shape != channels:
-        raise NasError(f"bias of {name!r} is {layer.bias.dtype} {channels}; int32, one per output channel, expected")
-    if layer.weight_scales.dtype != np.float32 or not (np.isfinite(layer.weight_scales) & (layer.weight_scales > 0)).all():
-        raise NasError(f"weight scales of {name!r} must be positive float32 numbers, one per output channel")
+    if layer.bias.dtype != np.int32 or layer.bias.shape != (outputs,):
+        raise NasError(f"bias of {name!r} is {layer.bias.dtype} {layer.bias.shape}; int32 ({outputs},) expected")
+    scales = layer.weight_scales
+    if scales.dtype != np.float32 or scales.shape != (outputs,) or not (np.isfinite(scales) & (scales > 0)).all():
+        raise NasError(f"weight scales of {name!r} must be {outputs} positive float32 numbers, one per output channel")

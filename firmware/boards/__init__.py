@@ -1,0 +1,1 @@
+"""Board projects, one folder per target: what makes an exported model a firmware image. Data, copied as they are."""

@@ -1,0 +1,39 @@
+/*
+ * Mean of each window and channel over the taps inside the image, rounded to nearest, ties away from zero.
+ *
+ * Loops: output row, output column, channel, kernel row, kernel column. Cost: one load and one addition per
+ * tap and output value, one division per output value. Input and output share scale and zero point, so
+ * nothing is requantised.
+ */
+#include "kernels.h"
+
+void avg_pool_s8(const window_params *params, const int8_t *input, int8_t *output)
+{
+    const window_params *const w = params;
+
+    for (int32_t y = 0; y < w->output_height; y++) {
+        const int32_t top = y * w->stride_height - w->pad_top;
+        const int32_t ky_first = first_tap(top, 1);
+        const int32_t ky_end = end_tap(top, 1, w->kernel_height, w->input_height);
+
+        for (int32_t x = 0; x < w->output_width; x++) {
+            const int32_t left = x * w->stride_width - w->pad_left;
+            const int32_t kx_first = first_tap(left, 1);
+            const int32_t kx_end = end_tap(left, 1, w->kernel_width, w->input_width);
+            const int32_t count = (ky_end - ky_first) * (kx_end - kx_first);
+
+            for (int32_t c = 0; c < w->input_channels; c++) {
+                int32_t sum = 0;
+
+                for (int32_t ky = ky_first; ky < ky_end; ky++) {
+                    const int8_t *row = input + (top + ky) * w->input_width * w->input_channels + c;
+
+                    for (int32_t kx = kx_first; kx < kx_end; kx++) {
+                        sum += row[(left + kx) * w->input_channels];
+                    }
+                }
+                *output++ = (int8_t)((sum > 0 ? sum + count / 2 : sum - count / 2) / count);
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+"""Run a firmware image in the virtual target and collect what it computed and what it cost."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from firmware.virtual.elf import load_image
+from firmware.virtual.execution import Execution
+from firmware.virtual.machine import Machine
+from firmware.virtual.meter import Meter
+from search_spaces.errors import NasError
+
+VIRTUAL_TARGETS: Final = ("stm32l4r9",)
+"""Targets whose firmware can be run here."""
+
+INSTRUCTION_LIMIT: Final = 2_000_000_000
+
+# board.h: struct board_report and enum board_state.
+_REPORT: Final = struct.Struct("<5I")
+_FINISHED, _FAULTED = 2, 3
+
+
+def run_elf(
+    path: Path, target: str = "stm32l4r9", name: str = "model", instruction_limit: int = INSTRUCTION_LIMIT
+) -> Execution:
+    """Run the image from reset until its harness has finished.
+
+    Args:
+        path: ELF linked by the board project of `target`.
+        target: the chip.
+        name: prefix of the model's C functions, as it was exported.
+        instruction_limit: upper bound for each `model_invoke`.
+
+    Raises:
+        NasError: no virtual target, no usable image, an access that the chip does not allow, an exception, a run past
+            the limit, or an end before the harness has finished.
+    """
+    if target not in VIRTUAL_TARGETS:
+        raise NasError(f"target {target!r} has no virtual target yet: {', '.join(VIRTUAL_TARGETS)} has one")
+    image = load_image(path)
+    machine = Machine(image)
+    try:
+        meter = Meter(machine, image.function(f"{name}_invoke").address, instruction_limit)
+        machine.run(image.function("board_halt").address, meter.hook)
+        meter.finish()
+        return _collect(machine, meter)
+    finally:
+        machine.close()
+
+
+def _collect(machine: Machine, meter: Meter) -> Execution:
+    """What the harness left in RAM, and what the meter counted."""
+    report, results = machine.image.object("board_report"), machine.image.object("harness_results")
+    state, vectors, mismatches, _, exception = _REPORT.unpack(machine.read(report.address, _REPORT.size))
+    if state == _FAULTED:
+        raise NasError(f"the firmware took exception {exception}")
+    if state != _FINISHED or len(meter.calls) != vectors or not vectors or results.size % vectors:
+        raise NasError(f"the firmware ended in state {state} after {vectors} vectors: its harness has not finished")
+    outputs = np.frombuffer(machine.read(results.address, results.size), np.int8)
+    return Execution(
+        outputs=outputs.reshape(vectors, -1),
+        instructions=tuple(call.instructions for call in meter.calls),
+        cycles=tuple(call.cycles for call in meter.calls),
+        stack_bytes=max(meter.depth, meter.painted_depth),
+        painted_stack_bytes=meter.painted_depth,
+        total_stack_bytes=meter.total_depth,
+        functions=meter.calls[0].functions,
+        function_cycles=meter.calls[0].function_cycles,
+        core_hz=meter.core_hz,
+        mismatches=mismatches,
+    )

@@ -1,0 +1,40 @@
+"""What running a firmware image on an emulated core has shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One run of a firmware image over its test vectors.
+
+    Attributes:
+        outputs: int8 [N, output bytes], what `model_output` held after each `model_invoke`.
+        instructions: executed from entry to return of each `model_invoke`, what it calls included. One whose condition
+            fails (after IT) counts: it takes its place in the pipeline all the same.
+        cycles: of the same instructions, by the core's timing rules.
+        stack_bytes: deepest stack of any `model_invoke` below its caller's, by the stack pointer where it was followed
+            (the first call) and by painting (every call).
+        painted_stack_bytes: the same by painting alone: bytes down to the deepest one that was written.
+        total_stack_bytes: deepest painted stack since reset, start-up code and harness included.
+        functions: instructions of the first `model_invoke` by the function that executed them.
+        function_cycles: its cycles, likewise.
+        core_hz: clock that the firmware had set up when it first called `model_invoke`.
+        mismatches: output bytes that the harness itself found different from the expected ones.
+    """
+
+    outputs: NDArray[np.int8]
+    instructions: tuple[int, ...]
+    cycles: tuple[int, ...]
+    stack_bytes: int
+    painted_stack_bytes: int
+    total_stack_bytes: int
+    functions: Mapping[str, int]
+    function_cycles: Mapping[str, int]
+    core_hz: int
+    mismatches: int

@@ -1,0 +1,107 @@
+"""Steps as C: geometry, broadcasting and integers reach the kernels, and what a kernel cannot do is refused."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from estimators import load_target, lower
+from firmware.c_steps import calls, tensors
+from firmware.int8_model import Int8Model, LayerWeights, Quant
+from search_spaces.builder import GraphBuilder
+from search_spaces.errors import NasError
+from search_spaces.graph import Graph
+from search_spaces.ops import AvgPool, Shape
+from tests.strategies import random_int8_model
+
+
+def model_of(builder: GraphBuilder) -> Int8Model:
+    return random_int8_model(builder.build(), np.random.default_rng(0))
+
+
+def written(model: Int8Model) -> list[str]:
+    """Constants of every step, as one text each."""
+    plan = lower(model.graph, load_target("stm32l4r9"))
+    return ["\n".join(call.constants) for call in calls(model, plan)]
+
+
+def members(text: str) -> dict[str, int]:
+    return {name: int(value) for name, value in re.findall(r"\.(\w+) = (-?\d+),", text)}
+
+
+def test_window_of_a_strided_same_convolution() -> None:
+    builder = GraphBuilder((8, 5, 3))
+    builder.conv("input", 2, (3, 4), (2, 3))
+    params = members(written(model_of(builder))[0])
+    # Rows: 4 outputs, 3 + 3 * 2 = 9 reached of 8: the odd row goes below. Columns: 2 outputs, 7 of 5: one on each side.
+    expected = {
+        "output_height": 4,
+        "output_width": 2,
+        "pad_top": 0,
+        "pad_left": 1,
+        "stride_width": 3,
+        "kernel_width": 4,
+    }
+    assert expected.items() <= params.items()
+
+
+@pytest.mark.parametrize(
+    ("second", "steps"),
+    [
+        ((4, 3, 2), (6, 2, 1)),
+        ((1, 3, 2), (0, 2, 1)),
+        ((4, 1, 2), (2, 0, 1)),
+        ((4, 3, 1), (3, 1, 0)),
+        ((1, 1, 2), (0, 0, 1)),
+        ((1, 1, 1), (0, 0, 0)),
+    ],
+)
+def test_strides_of_a_broadcast_operand(second: Shape, steps: tuple[int, int, int]) -> None:
+    builder = GraphBuilder((4, 3, 2))
+    kernel = (4 // second[0], 3 // second[1])
+    x = builder.avg_pool("input", kernel, kernel)
+    if second[2] == 1:
+        x = builder.conv(x, 1)
+    builder.add("input", x)
+    text = written(model_of(builder))[-1]
+    strides = re.search(r"stride2 = \{(.*?)\}", text, re.DOTALL)
+    assert strides is not None
+    assert tuple(members(strides[1]).values()) == steps
+
+
+def test_calls_name_tensors_in_the_plan_s_order_and_place() -> None:
+    builder = GraphBuilder((4, 4, 2))
+    x = builder.conv("input", 2, 3)
+    builder.add(x, "input")
+    model = model_of(builder)
+    plan = lower(model.graph, load_target("stm32l4r9"))
+    first, second = calls(model, plan)
+    weights = ("weights_0", "bias_0", "multiplier_0", "shift_0")
+    assert first.arguments == ("&params_0", "TENSOR_0", *weights, "TENSOR_1")
+    assert second.arguments == ("&params_1", "TENSOR_1", "TENSOR_0", "TENSOR_2")
+    assert first.comment == "0: Conv2D conv0: 4x4x2 to 4x4x2, 576 MACs"
+    assert second.comment.startswith("1: Add add1: 4x4x2 and 4x4x2 to 4x4x2, over ")
+    assert [tensor.offset for tensor in tensors(plan).values()] == [p.offset for p in plan.placements.values()]
+
+
+def test_sums_beyond_32_bits_are_refused() -> None:
+    builder = GraphBuilder((1, 1, 1))
+    graph = (builder.conv("input", 1), builder.build())[1]
+    for bias, refused in ((2**31 - 1 - 127 * 255, False), (2**31 - 127 * 255, True)):
+        layer = LayerWeights(
+            np.full((1, 1, 1, 1), 127, np.int8), np.array([2.0**-20], np.float32), np.array([bias], np.int32)
+        )
+        model = Int8Model(graph, {"input": Quant(1.0, -128), graph.output: Quant(1.0, 0)}, {graph.output: layer})
+        if refused:
+            with pytest.raises(NasError, match=f"'{graph.output}': its sums can reach {2**31}, beyond 32 bits"):
+                written(model)
+        else:
+            written(model)
+
+
+def test_dilated_pools_are_refused() -> None:
+    graph = Graph((4, 4, 1), (AvgPool(inputs=("input",), output="y", kernel=(2, 2), dilation=(2, 2)),))
+    with pytest.raises(NasError, match=r"dilation \(2, 2\); pooling knows \(1, 1\) alone"):
+        written(Int8Model(graph, dict.fromkeys(graph.shapes, Quant(0.1, 0)), {}))
