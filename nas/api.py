@@ -1,0 +1,193 @@
+"""The public functions: what the commands of ``nas`` do, from Python.
+
+Everywhere a network is a published name, the path of a graph (.json) or of a trained model (.int8), RUN:NUMBER, a Graph
+or an Int8Model; a model is the path of a file (.int8), RUN, RUN:NUMBER, RUN:best, or an Int8Model. Bad input raises
+NasError.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from nas.networks import find_graph, find_model, model_file
+from nas.tasks import TaskData, data_root, get_task, load_task, task_names, to_int8
+from search_spaces.errors import NasError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from estimators import Budget, Resources
+    from firmware.int8_model import Int8Model
+    from firmware.validate import Validation
+    from nas.search.progress import Progress
+    from nas.search.summary import RunSummary
+    from nas.training import EpochReport, TrainResult
+    from search_spaces.graph import Graph
+
+    Network = str | Path | Graph | Int8Model
+    Model = str | Path | Int8Model
+    Task = str | TaskData
+
+__all__ = ["estimate", "export", "load_task", "search", "train", "validate"]
+
+VECTORS = 8
+"""Test vectors of an export, where the task's images are at hand."""
+
+TARGET = "stm32l4r9"
+
+
+def estimate(network: Network, target: str) -> Resources:
+    """What a network costs on a microcontroller, without training or building it; bytes, cycles, seconds, joules."""
+    from estimators import estimate as estimate_plan
+    from estimators import load_target, lower
+
+    return estimate_plan(lower(find_graph(network), load_target(target)))
+
+
+def search(
+    task: str = "digits",
+    target: str = TARGET,
+    *,
+    budget: str | Budget = "",
+    out: str | Path,
+    data: str | Path | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> RunSummary:
+    """Searches for the most accurate networks within a budget, in the run folder ``out``.
+
+    A folder that holds the same search is gone on with. ``budget`` as on the command line, for instance
+    ``"sram_bytes=64KiB,seconds=10ms"``. ``settings`` are the other fields of ``nas.search.SearchConfig``: ``space``,
+    ``trials``, ``sampler``, ``seed``, ``jobs``, ``executor``, ``promote``, ``train``, ``final`` ...
+    """
+    from nas.search.config import SearchConfig
+    from nas.search.engine import search as run
+
+    config = SearchConfig.of(task=task, target=target, budget=budget, data_root=data, **settings)
+    return run(config, out, progress)
+
+
+def train(
+    network: Network,
+    task: Task = "digits",
+    *,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+    checkpoint: Path | None = None,
+    data: str | Path | None = None,
+    **settings: Any,
+) -> TrainResult:
+    """Trains a network for a task, quantisation-aware; the result holds the integer model and its accuracies.
+
+    ``settings`` change single fields of the task's ``nas.training.TrainSettings``. ``checkpoint``: a file that keeps
+    the state after every epoch, and with which a later call goes on. ``on_epoch`` is told of every epoch.
+    """
+    from nas.training import TrainSettings
+    from nas.training import train as run
+
+    images = task if isinstance(task, TaskData) else load_task(task, data)
+    graph = find_graph(network)
+    check_task(graph, images)
+    return run(graph, images, TrainSettings.for_task(images.name, **settings), on_epoch=on_epoch, checkpoint=checkpoint)
+
+
+def export(
+    model: Model,
+    target: str,
+    folder: str | Path,
+    *,
+    task: Task | None = None,
+    vectors: int | None = None,
+    name: str = "model",
+    overwrite: bool = False,
+    data: str | Path | None = None,
+) -> Path:
+    """Writes a model as a self-contained folder of C99 and returns its path.
+
+    ``vectors`` of the task's test images become the folder's test vectors. Without ``task`` it is the one the model was
+    trained for, as far as its data is at hand; without any, the vectors are random. ``name`` is the prefix of the C
+    functions. ``overwrite`` replaces an earlier export even if somebody changed it. ``data``: folder of the data sets.
+    """
+    from firmware.emit import export as write
+
+    found = find_model(model)
+    images = task_of(found, task, data)
+    inputs = None if images is None else to_int8(images.x_test[: vectors or VECTORS])
+    return write(found, target, folder, inputs, name, overwrite)
+
+
+def validate(
+    source: Model,
+    target: str | None = None,
+    *,
+    task: Task | None = None,
+    vectors: int | None = None,
+    compiler: Literal["gcc", "zig"] | None = None,
+    data: str | Path | None = None,
+) -> Validation:
+    """Builds an exported folder or a model for its core and for this machine, runs both, compares every output byte.
+
+    ``target`` is the folder's own where it is not given, for models ``stm32l4r9``. The core runs ``vectors`` of the
+    task's test images (a folder's own test vectors where it is not given); this machine runs the whole test split, and
+    that gives ``test_accuracy``. Without ``task`` it is the one the model was trained for, as far as its data is at
+    hand. ``compiler`` for the core: arm-none-eabi-gcc where found, otherwise the ziglang wheel.
+    """
+    from tempfile import TemporaryDirectory
+
+    from firmware.folder import MANIFEST, read_manifest
+    from firmware.int8_file import load_model, save_model
+    from firmware.int8_model import Int8Model
+    from firmware.toolchain import find_arm_compiler
+    from firmware.validate import validate as check
+
+    with TemporaryDirectory(prefix="nas-") as scratch:
+        if isinstance(source, Int8Model):
+            path, model = Path(scratch) / "model.int8", source
+            save_model(model, path)
+        elif (Path(source) / MANIFEST).is_file():
+            path = Path(source)
+            target = target or str(read_manifest(path)["target"])
+            model = load_model(path / "model.int8")
+            vectors = vectors or 0
+        else:
+            path = model_file(source)
+            model = load_model(path)
+        images = task_of(model, task, data)
+        split = None if images is None else (to_int8(images.x_test), images.y_test)
+        count = VECTORS if vectors is None else vectors
+        inputs = split[0][:count] if split is not None and count else None
+        return check(path, target or TARGET, inputs, split, compiler and find_arm_compiler(compiler))
+
+
+def task_of(model: Int8Model, task: Task | None, data: str | Path | None = None) -> TaskData | None:
+    """The task that is given, else the one a model was trained for; None where that is not said or has no data here.
+
+    Raises NasError for an unknown task, missing data of a named one, and images or classes that do not fit the model.
+    """
+    name = task or model.metadata.get("task")
+    if name is None:
+        return None
+    if task is None and (name not in task_names() or get_task(name).find(data_root(data)) is None):
+        return None
+    images = name if isinstance(name, TaskData) else load_task(name, data)
+    check_task(model.graph, images)
+    return images
+
+
+def check_task(graph: Graph, task: TaskData) -> None:
+    """Raises NasError unless a network takes the task's images and tells its classes apart."""
+    height, width, units = graph.output_shape
+    if graph.input_shape != task.input_shape:
+        raise NasError(
+            f"network {graph.name!r} takes inputs of {_extents(graph.input_shape)}; "
+            f"the images of task {task.name!r} are {_extents(task.input_shape)}"
+        )
+    if (height, width, units) != (1, 1, task.classes):
+        raise NasError(
+            f"network {graph.name!r} gives outputs of {_extents(graph.output_shape)}; "
+            f"task {task.name!r} needs {_extents((1, 1, task.classes))}"
+        )
+
+
+def _extents(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

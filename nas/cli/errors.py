@@ -1,0 +1,98 @@
+"""What each way to fail looks like: one sentence on standard error and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import TextIO
+
+import typer
+
+from search_spaces.errors import NasError
+
+OK = 0
+DIFFERS = 1
+"""The command ran and the answer is no: outputs differ, or a tool is missing."""
+BAD_INPUT = 2
+FAULT = 70
+"""A fault of this program (EX_SOFTWARE of sysexits.h), which no exit code of a command means."""
+INTERRUPTED = 130
+"""128 + SIGINT, as shells count."""
+READER_GONE = 141
+"""128 + SIGPIPE: whoever read the output stopped reading."""
+
+_NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+
+
+class Interrupted(Exception):
+    """The user stopped a command; the text says what is kept and how to go on."""
+
+
+def report(error: BaseException, *, brief: bool) -> int:
+    """Prints why a command failed and returns its exit code.
+
+    ``brief`` leaves out the traceback of a fault of ours, for output that programs read.
+    """
+    sentence, code = _sentence(error)
+    if sentence is None:
+        if not brief:
+            traceback.print_exception(error)
+        sentence = f"unexpected {type(error).__name__}: {error}; this is a fault of nas, please report it"
+    tell(f"{'interrupted' if code == INTERRUPTED else 'error'}: {_one_line(sentence)}")
+    return code
+
+
+def tell(line: str) -> None:
+    """Prints a line on standard error; where that is closed or full there is nobody to tell."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        silence(sys.stderr)
+
+
+def settle(stream: TextIO) -> None:
+    """Writes what a stream still holds, or drops it: Python would try again at its end, and complain."""
+    try:
+        stream.flush()
+    except OSError:
+        silence(stream)
+
+
+def silence(stream: TextIO) -> None:
+    """Points a standard stream at nothing."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, stream.fileno())
+    os.close(nothing)
+
+
+def _sentence(error: BaseException) -> tuple[str | None, int]:
+    if isinstance(error, Interrupted):
+        return str(error), INTERRUPTED
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped before the end", INTERRUPTED
+    if isinstance(error, NasError):
+        return str(error), BAD_INPUT
+    if isinstance(error, typer.TyperException):
+        return error.format_message(), error.exit_code
+    for cause in _chain(error):
+        if isinstance(cause, OSError) and cause.errno in _NO_SPACE:
+            return f"no space left to write {cause.filename or 'the output'}: {cause.strerror}", BAD_INPUT
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}", BAD_INPUT
+    return None, FAULT
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what brought it about: libraries wrap the error of a full disk in their own."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

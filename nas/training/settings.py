@@ -1,0 +1,68 @@
+"""How a network is trained, with what suits each task."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+import pydantic
+from pydantic import Field
+
+from search_spaces.errors import NasError
+
+
+class Distillation(pydantic.BaseModel):
+    """Loss (1 - alpha) * cross entropy + alpha * temperature^2 * KL(teacher || student), both softened."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    alpha: float = Field(0.5, ge=0, le=1)
+    temperature: float = Field(4.0, gt=0)
+
+
+class TrainSettings(pydantic.BaseModel):
+    """Everything that decides how a training goes; equal settings on one device give equal networks.
+
+    ``epochs`` in floating point with BatchNorm at learning rates up to ``lr``, then ``qat_epochs`` folded and
+    fake-quantised, from ``qat_lr`` down to nothing. ``threads`` of the CPU, None leaves torch's own number.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    epochs: float = Field(30.0, gt=0)
+    qat_epochs: float = Field(4.0, ge=0)
+    batch_size: int = Field(128, ge=2)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(0.2, gt=0)
+    qat_lr: float = Field(0.01, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    schedule: Literal["one-cycle", "cosine"] = "one-cycle"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    augment: bool = True
+    distill: Distillation | None = None
+    seed: int = Field(0, ge=0)
+    device: str = "auto"
+    threads: int | None = Field(None, ge=1)
+
+    @classmethod
+    def for_task(cls, task: str, **changes: Any) -> Self:
+        """The defaults of a task with ``changes``; raises NasError naming the first field that is not accepted."""
+        try:
+            return cls(**{**DEFAULTS.get(task, {}), **changes})
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise NasError(f"training setting {field}={first['input']!r}: {first['msg']}") from error
+
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "digits": {
+        "epochs": 40.0,
+        "qat_epochs": 6.0,
+        "batch_size": 64,
+        "lr": 0.4,
+        "weight_decay": 2e-3,
+        "label_smoothing": 0.1,
+    },
+    "cifar10": {"epochs": 20.0, "qat_epochs": 3.0, "batch_size": 128},
+}

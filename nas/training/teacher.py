@@ -1,0 +1,182 @@
+"""The teacher of a task: a larger network in floating point, trained once; what it says of the training images is kept.
+
+Its logits are taken from the images as they are (averaged with those of the mirrored images where the task mirrors), so
+distilling costs a student nothing per step but the loss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nas.tasks.task import TaskData
+from nas.training.batches import Images
+from nas.training.checkpoint import CheckpointError, load_arrays, save_arrays
+from nas.training.devices import reproducible, resolve_device
+from nas.training.evaluate import network_accuracy
+from nas.training.network import Network
+from nas.training.session import OnEpoch, Session
+from nas.training.settings import TrainSettings
+from search_spaces.builder import GraphBuilder
+from search_spaces.errors import NasError
+from search_spaces.graph import Graph
+from search_spaces.ops import Shape
+
+_log = logging.getLogger(__name__)
+
+_VERSION = 1
+_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """``logits`` float (training images, classes) on the CPU; ``val_accuracy`` of the network that gave them."""
+
+    logits: Tensor
+    val_accuracy: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A teacher's network, and how it is trained; of ``settings`` the part in floating point."""
+
+    graph: Callable[[Shape, int], Graph]
+    settings: TrainSettings
+
+
+def load_teacher(
+    task: TaskData,
+    *,
+    cache: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Teacher:
+    """The teacher of ``task``: from the cache folder, else trained (interrupted, it goes on) and kept there.
+
+    A damaged file is reported as a warning and made anew. Raises NasError for a task without a recipe.
+    """
+    if task.name not in RECIPES:
+        raise NasError(f"task {task.name!r} has no teacher to distil from; tasks that have are {', '.join(RECIPES)}")
+    recipe = RECIPES[task.name]
+    graph = recipe.graph(task.input_shape, task.classes)
+    settings = recipe.settings.model_copy(update={"device": device, "threads": threads})
+    key = _key(graph, settings, task)
+    folder = cache_folder() if cache is None else cache
+    path = folder / "teachers" / f"{task.name}-{key[:16]}.npz"
+    if path.exists():
+        try:
+            return _read(path, key, task)
+        except CheckpointError as error:
+            _log.warning("%s; the teacher is trained again", error)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    teacher = _train(graph, task, settings, on_epoch, path.with_suffix(".part.npz"))
+    _write(path, key, teacher)
+    return teacher
+
+
+def cache_folder() -> Path:
+    """``NAS_CACHE``, else ``mcu-nas`` in the user's cache folder."""
+    explicit = os.environ.get("NAS_CACHE")
+    if explicit:
+        return Path(explicit).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcu-nas"
+
+
+def _train(graph: Graph, task: TaskData, settings: TrainSettings, on_epoch: OnEpoch | None, part: Path) -> Teacher:
+    where = resolve_device(settings.device)
+    with reproducible(where, settings.threads):
+        try:
+            session = Session(graph, task, settings, None, where)
+            session.run(on_epoch, part)
+        except CheckpointError as error:
+            _log.warning("%s; the teacher is trained from the beginning", error)
+            part.unlink()
+            session = Session(graph, task, settings, None, where)
+            session.run(on_epoch, part)
+        logits = _logits(session.network, session.images, task.augmentation.flip)
+        accuracy = network_accuracy(session.network, session.val)
+    part.unlink(missing_ok=True)
+    return Teacher(logits, accuracy)
+
+
+@torch.no_grad()
+def _logits(network: Network, images: Images, mirror: bool) -> Tensor:
+    network.eval()
+    batches = []
+    for x, _ in images.batches(_BATCH):
+        logits = network(x)
+        batches.append((logits + network(x.flip(3))) / 2 if mirror else logits)
+    return torch.cat(batches).cpu()
+
+
+def _key(graph: Graph, settings: TrainSettings, task: TaskData) -> str:
+    """Digest of all that decides what the teacher says."""
+    about = {
+        "version": _VERSION,
+        "graph": graph.digest,
+        "settings": settings.model_dump(mode="json", exclude={"device", "threads"}),
+    }
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for array in (task.x_train, task.y_train):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _write(path: Path, key: str, teacher: Teacher) -> None:
+    logits = teacher.logits.numpy()
+    save_arrays(
+        path,
+        {"logits": logits},
+        {"key": key, "sha256": _checksum(logits), "val_accuracy": teacher.val_accuracy},
+    )
+
+
+def _read(path: Path, key: str, task: TaskData) -> Teacher:
+    arrays, document = load_arrays(path)
+    logits = arrays.get("logits")
+    expected = (len(task.x_train), task.classes)
+    if logits is None or logits.shape != expected or logits.dtype != np.float32 or not np.isfinite(logits).all():
+        raise CheckpointError(f"{path} holds no teacher for task {task.name!r}")
+    if document.get("key") != key or document.get("sha256") != _checksum(logits):
+        raise CheckpointError(f"{path} does not match its checksum")
+    return Teacher(torch.from_numpy(logits), float(document["val_accuracy"]))
+
+
+def _checksum(logits: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(logits).data).hexdigest()
+
+
+def _small_cnn(input_shape: Shape, classes: int) -> Graph:
+    """Plain 3x3 convolutions for 8x8 images; 80 k parameters."""
+    builder = GraphBuilder(input_shape)
+    x = builder.conv(builder.input, 32, 3)
+    x = builder.conv(x, 32, 3)
+    x = builder.conv(x, 64, 3, 2)
+    x = builder.conv(x, 64, 3)
+    builder.dense(builder.global_avg_pool(x), classes)
+    return builder.build("digits-teacher")
+
+
+def _resnet9(input_shape: Shape, classes: int) -> Graph:
+    """A narrow ResNet-9, the shape that trains fastest to a given accuracy on CIFAR-10."""
+    raise NotImplementedError
+
+
+RECIPES = {
+    "digits": Recipe(
+        _small_cnn,
+        TrainSettings.for_task("digits", epochs=40.0, qat_epochs=0.0),
+    ),
+}

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from search_spaces.published import network
+from tests.nas.cli.conftest import Ended, assert_one_sentence
+
+Nas = Callable[..., Ended]
+FIELDS = ("params", "macs", "sram_bytes", "flash_bytes", "weights_bytes", "cycles", "seconds", "joules")
+
+
+def test_document(nas: Nas) -> None:
+    ended = nas("estimate", "mlperf-kws-dscnn", "--target", "stm32l4r9", "--json")
+    assert ended.code == 0
+    document = ended.document
+    assert document["macs"] == 2_656_768
+    assert document["params"] == 22_604
+    assert document["weights_bytes"] == 22_604 - (
+        9 * 64 + 12
+    )  # a byte per weight; nine biases of 64 channels, 12 classes
+    assert document["arena_bytes"] >= 16_000  # two tensors of 25x5x64 are alive at once
+    assert document["seconds"] == pytest.approx(document["cycles"] / 120e6)
+    assert set(FIELDS) <= set(document["kinds"])
+    assert document["fits"] is True
+
+
+def test_budget_decides_whether_it_fits(nas: Nas) -> None:
+    words = ("estimate", "mlperf-kws-dscnn", "-t", "stm32l4r9", "--budget", "macs=1M,sram_bytes=64KiB")
+    document = nas(*words, "--json").document
+    assert document["fits"] is False
+    assert document["violations"]["budget"]["macs"] == pytest.approx(1.656768)
+    assert document["violations"]["budget"]["sram_bytes"] < 0
+    out = nas(*words).out
+    assert "TOO MUCH: macs uses 265.7 % of the budget's 1,000,000" in out
+    assert "fits: sram_bytes" in out
+
+
+def test_every_number_stands_beside_its_kind(nas: Nas) -> None:
+    lines = nas("estimate", "cifar-lite", "-t", "stm32l4r9").out.splitlines()
+    kinds = ("exact", "measured", "fitted (±", "estimate (unverified)", "recalled")
+    for field in FIELDS:
+        (line,) = (line for line in lines if line.startswith(field))
+        assert any(kind in line for kind in kinds)
+
+
+def test_a_graph_file_and_a_model_file_are_networks_too(nas: Nas, tmp_path: Path, model_file: Path) -> None:
+    (tmp_path / "kws.json").write_text(json.dumps(network("mlperf-kws-dscnn").to_json()))
+    assert nas("estimate", "kws.json", "-t", "stm32l4r9", "--json").document["macs"] == 2_656_768
+    assert nas("estimate", model_file, "-t", "stm32l4r9", "--json").document["macs"] == 16 * 36 + 16 * 36 + 40
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["mlperf-kws", "-t", "stm32l4r9"], ["'mlperf-kws' is unknown", "did you mean 'mlperf-kws-dscnn'?", ".json"]),
+        (["cifar-lite", "-t", "stm32l4"], ["target 'stm32l4' is unknown", "did you mean 'stm32l4r9'?"]),
+        (["cifar-lite", "-t", "stm32l4r9", "-b", "ram=1"], ["budget 'ram' is unknown", "sram_bytes"]),
+        (["cifar-lite", "-t", "stm32l4r9", "-b", "macs=1MB"], ["budget macs", "1MB"]),
+        (["nothing.json", "-t", "stm32l4r9"], ["nothing.json", "No such file"]),
+        (["nothing.int8", "-t", "stm32l4r9"], ["nothing.int8", "does not exist"]),
+        (["broken.json", "-t", "stm32l4r9"], ["broken.json is no JSON"]),
+        (["other.json", "-t", "stm32l4r9"], ["other.json", "ops"]),
+        (["list.json", "-t", "stm32l4r9"], ["list.json"]),
+        (["broken.int8", "-t", "stm32l4r9"], ["broken.int8", "damaged"]),
+        (["run:7", "-t", "stm32l4r9"], ["run is no run folder"]),
+    ],
+)
+def test_bad_input(nas: Nas, tmp_path: Path, model_file: Path, words: list[str], parts: list[str]) -> None:
+    (tmp_path / "broken.json").write_bytes(b'{"name": "\xff')
+    (tmp_path / "other.json").write_text("{}")
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "broken.int8").write_bytes(model_file.read_bytes()[:-1])
+    (tmp_path / "run").mkdir()
+    ended = nas("estimate", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert_one_sentence(ended.err, *parts)

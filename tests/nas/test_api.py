@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nas
+from estimators import Resources
+from firmware.int8_model import Int8Model
+from nas import api
+from search_spaces import Graph, GraphBuilder, NasError
+from tests.conftest import CHECKOUT
+
+PROGRAM = """
+import sys
+import nas
+assert nas.estimate("cifar-lite", "stm32l4r9").macs == 11_780_288
+loaded = {"torch", "optuna", "ray", "tensorflow"} & set(sys.modules)
+assert not loaded, loaded
+search = nas.search
+import nas.search.engine
+from nas.search import SearchConfig
+assert nas.search is search and callable(search)
+assert nas.search.engine.search is not None
+"""
+
+
+@pytest.fixture
+def graph() -> Graph:
+    builder = GraphBuilder((8, 8, 1))
+    x = builder.conv(builder.input, 4, 3, stride=2)
+    builder.dense(builder.global_avg_pool(x), 10)
+    return builder.build("small")
+
+
+def test_importing_and_estimating_load_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names() -> None:
+    assert set(nas.__all__) <= set(dir(nas))
+    assert all(callable(getattr(nas, name)) for name in nas.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'find'"):
+        nas.find  # noqa: B018
+
+
+def test_from_training_to_the_proof(graph: Graph, tmp_path: Path) -> None:
+    result = nas.train(graph, "digits", epochs=1, qat_epochs=1, device="cpu")
+    assert isinstance(result.model, Int8Model)
+    assert isinstance(nas.estimate(result.model, "stm32l4r9"), Resources)
+    folder = nas.export(result.model, "stm32l4r9", tmp_path / "c", vectors=2)
+    from_folder, from_model = nas.validate(folder), nas.validate(result.model, vectors=2)
+    assert from_folder.bit_exact
+    assert from_folder.to_dict() == from_model.to_dict()
+    task = nas.load_task("digits")
+    assert from_folder.test_images == len(task.x_test)
+
+
+def test_search_in_a_folder_that_holds_it_already(tmp_path: Path) -> None:
+    settings = {"trials": 1, "sampler": "random", "train": {"epochs": 1, "qat_epochs": 0}}
+    first = nas.search("digits", "stm32l4r9", budget="macs=50k", out=tmp_path / "run", **settings)
+    assert first.best_model is not None
+    assert nas.estimate(first.best_model, "stm32l4r9").macs <= 50_000
+    again = nas.search("digits", "stm32l4r9", budget="macs=50k", out=tmp_path / "run", **settings)
+    assert again.best_model == first.best_model
+    assert nas.estimate(tmp_path / "run", "stm32l4r9") == nas.estimate(first.best_model, "stm32l4r9")
+
+
+def test_a_task_that_does_not_fit_the_network(graph: Graph) -> None:
+    task = nas.load_task("digits")
+    api.check_task(graph, task)
+    builder = GraphBuilder((8, 8, 1))
+    builder.conv(builder.input, 10)
+    with pytest.raises(NasError, match=r"gives outputs of 8x8x10; task 'digits' needs 1x1x10"):
+        api.check_task(builder.build("wide"), task)
+    with pytest.raises(NasError, match=r"takes inputs of 32x32x3; the images of task 'digits' are 8x8x1"):
+        nas.train("mlperf-ic-resnet8", "digits")
+
+
+def test_a_model_without_task_is_validated_by_random_vectors(graph: Graph) -> None:
+    from tests.strategies import random_int8_model
+
+    model = random_int8_model(graph, np.random.default_rng(0))
+    assert api.task_of(model, None) is None
+    result = nas.validate(model)
+    assert result.bit_exact
+    assert result.test_accuracy is None
