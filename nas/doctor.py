@@ -85,6 +85,10 @@ def _packages() -> Iterator[Finding]:
             yield Finding(name, False, f"missing: {use} needs it", True, _INSTALL)
         else:
             yield Finding(name, True, f"{version}, for {use}", True)
+    try:
+        import unicorn  # noqa: F401
+    except ImportError as error:
+        yield Finding("unicorn's library", False, f"does not load: {error}", True, _INSTALL)
 
 
 def _data_sets(data: str | os.PathLike[str] | None) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ _TYPED = {"padding": Padding, "activation": Activation}
 class Graph:
     """A network: the shape of its input and its operations in the order in which they run.
 
-    Every tensor is named by the operation that writes it; the input is the tensor ``"input"`` and the output is what the
+    Every tensor is named by the operation that writes it; the input is the tensor ``"input"``, the output is what the
     last operation writes. Equality and hash compare operations by tensor names; ``digest`` does not depend on names.
 
     Raises NasError when a tensor is read before it is written, written twice, never read, or when shapes do not fit.

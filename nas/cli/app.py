@@ -55,6 +55,7 @@ def build() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code; never raises."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    errors.open_closed_streams()
     try:
         code = _run(words)
         sys.stdout.flush()

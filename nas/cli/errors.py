@@ -24,6 +24,7 @@ INTERRUPTED = 130
 READER_GONE = 141
 """128 + SIGPIPE: whoever read the output stopped reading."""
 
+_OURS = {"nas", "firmware", "estimators", "search_spaces"}
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
@@ -51,6 +52,14 @@ def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
     except OSError:
         silence(sys.stderr)
+
+
+def open_closed_streams() -> None:
+    """Gives a process that was started with closed standard streams ones that swallow what is written."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def settle(stream: TextIO) -> None:
@@ -82,6 +91,8 @@ def _sentence(error: BaseException) -> tuple[str | None, int]:
             return f"no space left to write {cause.filename or 'the output'}: {cause.strerror}", BAD_INPUT
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}", BAD_INPUT
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] not in _OURS:
+        return f"package {error.name!r} is not installed, and this command needs it: run `make install`", BAD_INPUT
     return None, FAULT
 
 

@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from nas.search.run import Run
     from nas.search.summary import RunSummary
 
+_WHERE = {"resume", "jobs", "executor", "data", "json", "quiet"}
+"""Options of a search that decide where the work is done, not what it finds."""
+
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or the name of one below runs/.")]
 
 
 def search(
+    context: typer.Context,
     task: Annotated[str, typer.Option("--task", help="Task, see `nas tasks`.")] = "digits",
     target: Annotated[str, typer.Option("--target", "-t", help="Microcontroller, see `nas targets`.")] = "stm32l4r9",
     space: Annotated[str, typer.Option("--space", help="Search space, see `nas spaces`.")] = "ds_cnn",
@@ -36,6 +40,12 @@ def search(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Equal seeds draw equal candidates.")] = 0,
     epochs: Annotated[float | None, typer.Option("--epochs", help="Epochs of a candidate; else the task's.")] = None,
     promote: Annotated[int, typer.Option("--promote", min=0, help="Best candidates to train again, longer.")] = 0,
+    final_epochs: Annotated[
+        float | None, typer.Option("--final-epochs", help="Epochs of a promoted candidate; else the task's.")
+    ] = None,
+    distill: Annotated[
+        bool, typer.Option("--distill/--no-distill", help="Promoted candidates learn from the task's teacher too.")
+    ] = True,
     run: Annotated[str | None, typer.Option("--run", help="Name of the run, below runs/.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run, instead of --run.")] = None,
     resume: Annotated[
@@ -56,6 +66,7 @@ def search(
     if data is not None:
         where["data_root"] = data
     if resume is not None:
+        _refuse_changes(context)
         result = engine.resume(run_folder(resume), progress_on(sys.stderr, quiet), **where)
     else:
         if run is not None and out is not None:
@@ -70,6 +81,7 @@ def search(
             seed=seed,
             promote=promote,
             train={} if epochs is None else {"epochs": epochs},
+            final=({} if final_epochs is None else {"epochs": final_epochs}) | ({} if distill else {"distill": None}),
             **where,
         )
         folder = out or (RUNS / run if run is not None else _unused(RUNS, f"{task}-{target}"))
@@ -103,6 +115,16 @@ def tables(run: Run) -> list[str]:
     from nas.report import front_table, rejected_table
 
     return [*rendered(front_table(run)), "", *rendered(rejected_table(run))]
+
+
+def _refuse_changes(context: typer.Context) -> None:
+    """Raises NasError when a resumed run is asked to be another one: its configuration is frozen."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    frozen = sorted(given - _WHERE)
+    if frozen:
+        option = frozen[0].replace("_", "-")
+        raise NasError(f"--{option} does not go with --resume: the run goes on as it was configured")
 
 
 def _unused(folder: Path, stem: str) -> Path:

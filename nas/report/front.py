@@ -29,6 +29,8 @@ COLUMNS = (
 )
 """Fields of a front's table and their headings."""
 
+_UNITS = ((1e6, "M"), (1e3, "k"))
+
 NARROW = 7
 """How many of them a terminal of 80 columns holds."""
 
@@ -188,7 +190,5 @@ def cell(name: str, value: float | None) -> str:
     if name.endswith("_bytes"):
         return f"{value / 1024:.1f} KiB"
     if name in ("macs", "params", "cycles"):
-        return next(
-            f"{value / unit:.4g} {letter}" for unit, letter in ((1e6, "M"), (1e3, "k"), (1, "")) if value >= unit
-        )
+        return next((f"{value / unit:.4g} {letter}" for unit, letter in _UNITS if value >= unit), f"{value:g}")
     return quantity(name, value)

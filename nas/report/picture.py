@@ -15,6 +15,8 @@ WIDTH, LEFT, RIGHT, TOP, PLOT, ROW, BOTTOM = 860, 108, 24, 92, 340, 24, 52
 """Layout in pixels: the plot is ``PLOT`` high, each row of rejected draws ``ROW``."""
 
 _STEPS = (1, 2, 5)
+_SLACK = 1e-9
+"""Of a step: what rounding may move a tick that stands on the end of its axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,9 @@ class Axis:
             values = [step * 10.0**decade for decade in decades for step in _STEPS]
         else:
             step = next(s for s in _steps() if (self.high - self.low) / s <= 7)
-            first = math.ceil(self.low / step)
-            values = [i * step for i in range(first, math.floor(self.high / step) + 1)]
-        return [value for value in values if self.low <= value <= self.high * (1 + 1e-12)]
+            first, last = math.ceil(self.low / step - _SLACK), math.floor(self.high / step + _SLACK)
+            return [i * step for i in range(first, last + 1)]
+        return [value for value in values if self.low <= value <= self.high]
 
 
 def latency_axis(seconds: list[float]) -> Axis:

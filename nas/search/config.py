@@ -16,7 +16,7 @@ Stage = Literal["search", "final"]
 
 FAST: dict[str, dict[str, Any]] = {
     "digits": {"epochs": 12.0, "qat_epochs": 2.0},
-    "cifar10": {"epochs": 4.0, "qat_epochs": 1.0},
+    "cifar10": {"epochs": 6.0, "qat_epochs": 1.0},
 }
 """Trainings of the search per task, enough to tell candidates apart; the final stage takes the task's defaults."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from nas.search.config import SearchConfig
 from nas.search.jobs import Job, OnTick, Outcome, Trainer, Work, attempt
-from nas.search.processes import ONE_THREAD, RECYCLE
+from nas.search.processes import ONE_THREAD, RECYCLE, environment
 
 _POLL = 0.5
 """Seconds between looks at signals while Ray waits: it does not return for them by itself."""
@@ -30,13 +30,13 @@ class OnRay:
         self._ray = ray
         self._owner = not ray.is_initialized()
         if self._owner:
-            ray.init(
-                num_cpus=config.jobs,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.WARNING,
-                runtime_env={"env_vars": ONE_THREAD},
-            )
+            with environment(ONE_THREAD):  # which the session's workers inherit
+                ray.init(
+                    num_cpus=config.jobs,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.WARNING,
+                )
         self._train = ray.remote(max_calls=RECYCLE, max_retries=0, num_cpus=1)(_train)
         self._setup = ray.put((trainer, config))
         self._jobs: dict[Any, Job] = {}

@@ -101,7 +101,7 @@ class Processes:
         process = self._context.Process(
             target=_serve, args=(there, self._trainer, self._config), name="nas-worker", daemon=True
         )
-        with _environment(ONE_THREAD):
+        with environment(ONE_THREAD):
             process.start()
         there.close()
         worker = _Worker(process, here)
@@ -149,7 +149,7 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def environment(values: dict[str, str]) -> Iterator[None]:
     """Sets variables for processes started meanwhile: libraries read them while they load."""
     before = {key: os.environ.get(key) for key in values}
     os.environ.update(values)

@@ -64,5 +64,5 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "weight_decay": 2e-3,
         "label_smoothing": 0.1,
     },
-    "cifar10": {"epochs": 20.0, "qat_epochs": 3.0, "batch_size": 128},
+    "cifar10": {"epochs": 20.0, "qat_epochs": 3.0, "batch_size": 128, "lr": 0.4},
 }

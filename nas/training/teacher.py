@@ -170,13 +170,25 @@ def _small_cnn(input_shape: Shape, classes: int) -> Graph:
 
 
 def _resnet9(input_shape: Shape, classes: int) -> Graph:
-    """A narrow ResNet-9, the shape that trains fastest to a given accuracy on CIFAR-10."""
-    raise NotImplementedError
+    """A ResNet-9 of a quarter of its usual width, for 32x32 images; 24 M MACs, 412 k parameters."""
+    builder = GraphBuilder(input_shape)
+    x = builder.conv(builder.conv(builder.input, 16, 3), 32, 3)
+    x = _residual(builder, builder.max_pool(x, 2, 2))
+    x = builder.max_pool(builder.conv(x, 64, 3), 2, 2)
+    x = _residual(builder, builder.max_pool(builder.conv(x, 128, 3), 2, 2))
+    builder.dense(builder.max_pool(x, 4, 4), classes)
+    return builder.build("cifar10-teacher")
+
+
+def _residual(builder: GraphBuilder, x: str) -> str:
+    width = builder.shape(x)[2]
+    return builder.add(builder.conv(builder.conv(x, width, 3), width, 3), x)
 
 
 RECIPES = {
-    "digits": Recipe(
-        _small_cnn,
-        TrainSettings.for_task("digits", epochs=40.0, qat_epochs=0.0),
+    "digits": Recipe(_small_cnn, TrainSettings.for_task("digits", epochs=40.0, qat_epochs=0.0)),
+    "cifar10": Recipe(
+        _resnet9,
+        TrainSettings.for_task("cifar10", epochs=14.0, qat_epochs=0.0, batch_size=128, lr=0.3, weight_decay=5e-4),
     ),
 }

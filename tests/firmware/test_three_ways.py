@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from numpy.typing import NDArray
 
 from estimators import load_target, lower
 from firmware import reference
@@ -19,8 +18,8 @@ from firmware.toolchain import Compiler, find_arm_compiler
 from firmware.validate import validate
 from firmware.virtual import build_firmware, load_image, run_elf
 from search_spaces.builder import GraphBuilder
-from search_spaces.graph import Graph
-from tests.strategies import models, random_input, random_int8_model
+from tests.firmware.lively import lively_model
+from tests.strategies import models, random_input
 
 TARGET = "stm32l4r9"
 
@@ -42,16 +41,6 @@ def test_random_networks(arm_gcc: Compiler, model: Int8Model) -> None:
         assert load_image(elf).sizes.arena == lower(model.graph, load_target(TARGET)).arena_bytes
 
 
-def lively(graph: Graph) -> tuple[Int8Model, NDArray[np.int8]]:
-    """A random model and vectors with which no tensor is nearly constant: there an error would vanish."""
-    for seed in range(100):
-        model = random_int8_model(graph, np.random.default_rng(seed))
-        vectors = random_input(model, 6, np.random.default_rng(0))
-        if min(len(np.unique(tensor)) for tensor in reference.run_all(model, vectors).values()) > 8:
-            return model, vectors
-    raise AssertionError("none of 100 random models is lively")
-
-
 @pytest.mark.parametrize("kind", ["gcc", "zig"])
 def test_every_kernel_with_either_compiler(arm_gcc: Compiler, tmp_path: Path, kind: str) -> None:
     builder = GraphBuilder((9, 11, 3))
@@ -60,7 +49,7 @@ def test_every_kernel_with_either_compiler(arm_gcc: Compiler, tmp_path: Path, ki
     gate = builder.sigmoid(builder.upsample(builder.max_pool(x, 2, 2), builder.shape(x)[:2]))
     x = builder.mul(builder.mul(x, gate), builder.global_avg_pool(x))
     builder.softmax(builder.dense(x, 10))
-    model, vectors = lively(builder.build("every kernel"))
+    model, vectors, _ = lively_model(builder.build("every kernel"))
     compiler = arm_gcc if kind == "gcc" else find_arm_compiler("zig")
     folder = export(model, TARGET, tmp_path / "c", vectors, name="net")
     validation = validate(folder, TARGET, compiler=compiler)

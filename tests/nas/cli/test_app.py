@@ -83,6 +83,8 @@ def test_wrong_use_is_one_sentence(nas: Nas, words: list[str], parts: list[str])
         ),
         (OSError(27, "File too large"), 2, "error: no space left to write the output: File too large"),
         (PermissionError(13, "Permission denied", "a.bin"), 2, "error: a.bin: Permission denied"),
+        (ModuleNotFoundError("No module", name="sklearn"), 2, "error: package 'sklearn' is not installed"),
+        (ModuleNotFoundError("No module", name="nas.x"), 70, "error: unexpected ModuleNotFoundError"),
         (errors.Interrupted("go on with x"), 130, "interrupted: go on with x"),
         (KeyboardInterrupt(), 130, "interrupted: stopped before the end"),
         (ZeroDivisionError("division by zero"), 70, "error: unexpected ZeroDivisionError: division by zero; this is a"),
@@ -136,6 +138,15 @@ def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     os.close(writing)
     assert ended.stderr == ""
     assert ended.returncode == errors.READER_GONE
+
+
+def test_closed_streams_are_no_reason_to_fail(tmp_path: Path) -> None:
+    def close() -> None:
+        os.close(1)
+        os.close(2)
+
+    assert nas_process("targets", cwd=tmp_path, stdout=None, stderr=None, preexec_fn=close).returncode == 0
+    assert nas_process("target", cwd=tmp_path, stdout=None, stderr=None, preexec_fn=close).returncode == 2
 
 
 def test_interrupted_is_one_sentence(tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ def test_validate_document(nas: Nas, model_file: Path) -> None:
     assert (document["bit_exact"], document["vectors"]) == (True, 5)
     assert set(SHARED) <= set(document)
     assert set(SHARED) <= set(document["predicted"])
+    assert document["kinds"]["cycles"] == "measured"
+    assert set(document["kinds"]) == set(document["predicted"]) & set(document)
     assert document["predicted"]["test_accuracy"] == document["test_accuracy"]
     assert document["test_accuracy"] == reference_accuracy(load_model(model_file))
     assert document["cycles"] > document["instructions"] > document["predicted"]["macs"]

@@ -152,7 +152,7 @@ def test_no_room_is_one_sentence_and_the_run_can_go_on(nas: Nas, tmp_path: Path)
     process = start(tmp_path, *words, preexec_fn=no_room, stdout=subprocess.PIPE)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (2, "")
-    assert_one_sentence(err, "run", "File too large", "nas search --resume run")
+    assert_one_sentence(err, "run", "File too large")
     assert not list(tmp_path.rglob("*.tmp"))
     assert nas("search", "--resume", "run", "--json").document["trained"] == 1
 
@@ -170,6 +170,7 @@ def test_no_room_is_one_sentence_and_the_run_can_go_on(nas: Nas, tmp_path: Path)
         (["--task", "cifar10"], ["cifar10", "make data"]),
         (["--run", "a", "--out", "b"], ["--run a", "--out b"]),
         (["--resume", "nothing"], ["nothing is no run folder"]),
+        (["--resume", "nothing", "--jobs", "2", "--trials", "9"], ["--trials does not go with --resume"]),
         (["--out", "taken"], ["taken", "no run folder"]),
     ],
 )

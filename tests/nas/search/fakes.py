@@ -95,6 +95,8 @@ def weight_shape(graph: Graph, op: Op) -> tuple[int, ...]:
 class FakeTrainer:
     """``fails``, ``dies``, ``leaves``: numbers of candidates whose training raises, kills its process, exits it.
 
+    ``broken``: cannot prepare; ``lost``: why it cannot load.
+
     ``diary`` gets a line for every epoch trained: number, stage, epoch, process. ``seconds`` is the length of an epoch.
     """
 
@@ -104,12 +106,15 @@ class FakeTrainer:
     dies: frozenset[int] = frozenset()
     leaves: frozenset[int] = frozenset()
     broken: bool = False
+    lost: str = ""
 
     def prepare(self, config: SearchConfig, task: TaskData) -> None:
         if self.broken:
             raise NasError("the teacher is ill")
 
     def load(self, config: SearchConfig) -> FakeWork:
+        if self.lost:
+            raise NasError(self.lost)
         return FakeWork(self)
 
 

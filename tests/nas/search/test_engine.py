@@ -19,20 +19,22 @@ import pytest
 
 import firmware.files
 import nas.report
-import nas.search.journal
 import nas.training
 from estimators.budget import Budget
-from nas.search import engine
+from estimators.targets import load_target
+from nas.search import journal
 from nas.search.engine import resume, search
-from nas.search.filter import BudgetError
+from nas.search.filter import BudgetError, ResourceFilter, full_budget
 from nas.search.jobs import Tick
 from nas.search.progress import Lines, Progress
 from nas.search.records import Record
 from nas.search.run import Run
 from nas.search.samplers import FeasibleSampler
+from nas.search.selection import front
+from search_spaces.ds_cnn import DsCnn
 from search_spaces.errors import NasError
 from tests.conftest import CHECKOUT
-from tests.nas.search.fakes import BUDGET, EPOCHS, FakeTrainer, config, noise
+from tests.nas.search.fakes import BUDGET, EPOCHS, FakeTrainer, config, noise, space
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_what_a_search_leaves(reference: Path) -> None:
         assert (reference / record.training.model).is_file()
         assert len(record.training.curve) == EPOCHS
     assert sum(record.final is not None for record in records) == 2
-    on_front = {record.number for record in engine.front(records)}
+    on_front = {record.number for record in front(records)}
     assert {record.number for record in records if record.test_accuracy is not None} == on_front
     rejected = json.loads((reference / "rejected.json").read_text())
     assert 0.3 < rejected["share"] < 0.95
@@ -97,7 +99,7 @@ def test_test_accuracy_is_the_integer_models_on_the_test_split(reference: Path) 
     from nas.tasks import to_int8
 
     task = noise(Path())
-    record = engine.front(Run.open(reference).records())[0]
+    record = front(Run.open(reference).records())[0]
     assert record.best is not None
     logits = arithmetic.run(load_model(reference / record.best.model), to_int8(task.x_test))
     assert record.test_accuracy == np.mean(logits.reshape(len(logits), -1).argmax(1) == task.y_test)
@@ -135,7 +137,7 @@ class Killed(BaseException):
 def kill_at(step: int, patch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Lets the ``step``-th write to the disk end in the middle; returns how many there were."""
     writes = 0
-    replace, append = firmware.files._replace, nas.search.journal._Journal.append_logs
+    replace, append = firmware.files._replace, journal._Journal.append_logs
 
     def die() -> bool:
         nonlocal writes
@@ -148,7 +150,7 @@ def kill_at(step: int, patch: pytest.MonkeyPatch) -> Callable[[], int]:
             raise Killed
         replace(target, data)
 
-    def dying_append(self: nas.search.journal._Journal, logs: list[dict[str, Any]]) -> None:
+    def dying_append(self: journal._Journal, logs: list[dict[str, Any]]) -> None:
         if die():
             with open(self._file_path, "ab") as file:
                 file.write(json.dumps(logs[0]).encode()[:30])
@@ -156,7 +158,7 @@ def kill_at(step: int, patch: pytest.MonkeyPatch) -> Callable[[], int]:
         append(self, logs)
 
     patch.setattr(firmware.files, "_replace", dying_replace)
-    patch.setattr(nas.search.journal._Journal, "append_logs", dying_append)
+    patch.setattr(journal._Journal, "append_logs", dying_append)
     return lambda: writes
 
 
@@ -180,7 +182,7 @@ def test_killed_at_any_write(tmp_path: Path) -> None:
         assert essence(folder) == expected, f"killed at write {step} of {writes}"
         assert not list(folder.rglob("*.tmp"))
         epochs = [line.rsplit(" ", 1)[0] for line in Path(f"{folder}.diary").read_text().splitlines()]
-        assert len(epochs) == len(set(epochs)), "an epoch was trained twice"
+        assert len(epochs) <= len(set(epochs)) + 1, "more than the epoch under way was trained twice"
         shutil.rmtree(folder)
 
 
@@ -220,12 +222,12 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize(("executor", "jobs"), [("inprocess", 1), ("processes", 2)])
-def test_kill_9_and_resume(reference: Path, tmp_path: Path, executor: str, jobs: int) -> None:
+@pytest.mark.parametrize(("executor", "jobs", "goals"), [("inprocess", 1, (2, 6)), ("processes", 2, (5,))])
+def test_kill_9_and_resume(reference: Path, tmp_path: Path, executor: str, jobs: int, goals: tuple[int, ...]) -> None:
     """The real thing, at moments that nobody chose; nothing that had finished is trained again."""
     folder = tmp_path / "run"
     rng = random.Random(jobs)
-    for goal in (2, 6):
+    for goal in goals:
         with start(folder, executor=executor, jobs=jobs) as process:
             wait_for(lambda goal=goal: folder.exists() and finished(folder) >= goal)  # type: ignore[misc]
             time.sleep(rng.uniform(0, 0.1))
@@ -237,7 +239,7 @@ def test_kill_9_and_resume(reference: Path, tmp_path: Path, executor: str, jobs:
             workers = {int(line.split()[3]) for line in diary.read_text().splitlines()}
             wait_for(lambda workers=workers: not any(Path(f"/proc/{pid}").exists() for pid in workers))  # type: ignore[misc]
     resume(folder, trainer=FakeTrainer(diary=f"{folder}.diary"))
-    assert kept >= 6
+    assert kept >= goals[-1]
     assert essence(folder) == essence(reference)
     epochs = [tuple(line.split()[:3]) for line in Path(f"{folder}.diary").read_text().splitlines()]
     trainings = {epoch[:2] for epoch in epochs}
@@ -267,13 +269,12 @@ def test_a_cut_journal_is_made_up_for(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     stopping = Stopping(after=4)
     assert search(config(), folder, progress=stopping, trainer=FakeTrainer()).status == "stopped"
-    journal = folder / "optuna.log"
-    size = journal.stat().st_size
-    os.truncate(journal, size * 2 // 3)
+    log = folder / "optuna.log"
+    os.truncate(log, log.stat().st_size * 2 // 3)
     resume(folder, progress=Lines(said.append), trainer=FakeTrainer())
     assert any("optuna.log was cut: its last" in line and "records make up for them" in line for line in said)
     assert essence(folder) == essence(tmp_path / "whole")
-    journal.unlink()
+    log.unlink()
     assert resume(folder, trainer=FakeTrainer()).status == "complete"
     assert essence(folder) == essence(tmp_path / "whole")
 
@@ -372,22 +373,16 @@ def test_least_accuracy(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("light")
 def test_a_space_that_is_used_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.search.samplers.LIMIT", 0)
-    original = FeasibleSampler.__init__
-
-    def small(self: FeasibleSampler, resource_filter: Any, seed: int, limit: int = 0) -> None:
-        original(self, resource_filter, seed, 800)
-        draw = self.space.draw
-        monkeypatch.setattr(
-            self.space, "draw", lambda rng, count: draw(np.random.default_rng(0), 40)[rng.integers(40, size=count)]
-        )
-
-    monkeypatch.setattr(FeasibleSampler, "__init__", small)
+    """Of forty networks, those within the budget are trained, and the search says that there are no more."""
+    few = space().draw(np.random.default_rng(0), 40)
+    monkeypatch.setattr(DsCnn, "draw", lambda self, rng, count: few[rng.integers(len(few), size=count)])
+    monkeypatch.setattr(FeasibleSampler.__init__, "__defaults__", (800,))
     said: list[str] = []
     wide = config(trials=60, sampler="random", promote=0)
     summary = search(wide, tmp_path / "run", progress=Lines(said.append), trainer=FakeTrainer())
     assert summary.status == "exhausted"
-    assert 5 < summary.trained < 40
+    fits = {one.graph.digest for one in map(_filter().examine, few) if one.feasible}
+    assert summary.trained == len(fits) > 5
     assert any("brought no new network within the budget" in line for line in said)
     assert summary.front
 
@@ -399,11 +394,13 @@ def test_a_space_that_is_used_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ({"target": "stm32"}, "target 'stm32' is unknown"),
         ({"space": "ds-cnn"}, "search space 'ds-cnn' is unknown; did you mean 'ds_cnn'"),
         ({"sampler": "evo"}, "sampler 'evo' is unknown"),
-        ({"task": "cifar10", "data_root": "/nowhere/at/all"}, "cifar10|CIFAR-10"),
-        ({"budget": "macs=10"}, r"none of 20,000 draws from space 'ds_cnn' fits stm32l4r9; .* macs \("),
+        ({"budget": "macs=10"}, r"none of 600 draws from space 'ds_cnn' fits stm32l4r9; .* macs \("),
     ],
 )
-def test_bad_input_leaves_nothing(tmp_path: Path, fields: dict[str, Any], sentence: str) -> None:
+def test_bad_input_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], sentence: str
+) -> None:
+    monkeypatch.setattr(FeasibleSampler.__init__, "__defaults__", (600,))
     with pytest.raises(NasError, match=sentence) as caught:
         search(config(**fields), tmp_path / "run", trainer=FakeTrainer())
     assert "\n" not in str(caught.value)
@@ -431,3 +428,8 @@ def test_a_full_disk_ends_in_a_sentence(tmp_path: Path) -> None:
     assert not list((tmp_path / "run").rglob("*.tmp"))
     summary = resume(tmp_path / "run", trainer=FakeTrainer())
     assert summary.status == "complete"
+
+
+def _filter() -> ResourceFilter:
+    target = load_target("stm32l4r9")
+    return ResourceFilter(space(), target, full_budget(Budget.parse(BUDGET), target))
