@@ -107,7 +107,7 @@ def test_operands_repeat_along_every_axis(kernel: tuple[int, int]) -> None:
     single = builder.conv(pooled, 1, activation=Activation.NONE)
     x = builder.mul(pooled, builder.add("input", pooled))
     builder.mul(builder.add(single, x), single)
-    model, images, expected = lively_model(builder.build())
+    model, images, expected = lively_model(builder.build(), images=24)
     with exported(model) as folder:
         compare_every_tensor(model, folder, images, expected)
 
