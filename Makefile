@@ -25,7 +25,7 @@ $(INSTALLED): pyproject.toml $(LOCKS)
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-bootstrap.lock
 	@echo "installing the locked packages into $(VENV) (7 GB) ..."
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -43,6 +43,7 @@ data: $(INSTALLED) ## the real data sets into .data, where they lie packed besid
 # Without the tool chain the tests that need it fail and say so; the others still tell something.
 test: $(INSTALLED) ## style, types and all tests but the slow ones
 	@$(MAKE) --no-print-directory toolchain || true
+	@$(MAKE) --no-print-directory data
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 slow: $(INSTALLED) toolchain ## the slow tests
@@ -58,6 +59,7 @@ format: $(INSTALLED) ## rewrite the sources in ruff's style
 	$(BIN)/ruff format
 
 demo: $(INSTALLED) ## search, train, export and validate on digits: at most five minutes
+	@$(MAKE) --no-print-directory toolchain || true
 	@$(BIN)/nas demo
 
 bench: $(INSTALLED) ## every benchmark

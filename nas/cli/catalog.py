@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from nas import units
+from nas.cli.options import DataRoot
 from nas.cli.output import Json, Output, Quiet, table
+
+if TYPE_CHECKING:
+    from estimators import Region
 
 
 def targets(json: Json = False, quiet: Quiet = False) -> None:
@@ -118,7 +120,7 @@ def networks(json: Json = False, quiet: Quiet = False) -> None:
 
 
 def tasks(
-    data: Annotated[Path | None, typer.Option("--data-root", help="Folder of the data sets [NAS_DATA, .data].")] = None,
+    data: DataRoot = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -152,10 +154,12 @@ def tasks(
     Output(json, quiet).result({"tasks": rows}, lines)
 
 
-def _memory_kind(regions: Any, role: str) -> str:
+def _memory_kind(regions: Iterable[Region], role: str) -> str:
     """How far the sum over the regions of a role can be trusted: as far as its least trusted part."""
-    parts = [part for region in regions if region.role == role for part in (region, *region.reserved)]
-    return next((part.kind for part in parts if part.kind != "exact"), "exact")
+    from estimators.kinds import weakest
+
+    chosen = [region for region in regions if region.role == role]
+    return weakest(*(part.kind for region in chosen for part in (region, *region.reserved)))
 
 
 def _with_kind(text: str, kind: str) -> str:

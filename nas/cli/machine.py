@@ -11,6 +11,7 @@ import typer
 
 from nas import units
 from nas.cli import errors
+from nas.cli.options import DataRoot
 from nas.cli.output import Json, Output, Quiet, table
 from search_spaces.errors import NasError
 
@@ -21,7 +22,7 @@ RUN = Path("runs/demo")
 
 
 def doctor(
-    data: Annotated[Path | None, typer.Option("--data-root", help="Folder of the data sets [NAS_DATA, .data].")] = None,
+    data: DataRoot = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -51,9 +52,11 @@ def demo(
     from nas.demo import BUDGET, JOBS, TARGET, TASK, TRIALS, Demo, demonstrate
     from nas.report import front_document
     from nas.search.progress import progress_on
-    from nas.search.run import Run
+    from nas.search.run import CONFIG, Run
 
     output = Output(json, quiet)
+    if (out / CONFIG).exists():
+        output.note(f"{out} holds a run already: going on with it; remove it to begin anew")
     output.note(f"searching {TASK} for {TARGET}: {TRIALS} candidates, {JOBS} at a time, run folder {out}")
     output.note(f"budget: {BUDGET}; what violates it is never trained")
 

@@ -17,7 +17,6 @@ Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="A model .int8, or RUN[:NUMBER|:best], by validation accuracy.")
 ]
 TargetName = Annotated[str, typer.Option("--target", "-t", help="Microcontroller, see `nas targets`.")]
-TaskName = Annotated[str, typer.Option("--task", help="Task, see `nas tasks`.")]
 BudgetText = Annotated[
     str | None,
     typer.Option("--budget", "-b", help="Upper bounds, as sram_bytes=64KiB,flash_bytes=200kB,macs=1M,seconds=10ms."),
@@ -25,4 +24,3 @@ BudgetText = Annotated[
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", help="Folder of the data sets, else NAS_DATA, else .data.")
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Equal seeds on one device give equal results.")]

@@ -135,12 +135,13 @@ def _unused(folder: Path, stem: str) -> Path:
 def _lines(result: RunSummary) -> Iterator[str]:
     from nas.search.run import Run
 
-    yield from tables(Run.open(result.path))
+    run = Run.open(result.path)
+    yield from tables(run)
     yield ""
     failed = f", {result.failed} failed" if result.failed else ""
     yield f"{result.trained} candidates trained{failed}, in {result.seconds:.0f} s; all about them: {result.path}"
     if result.best is not None:
-        yield f"best: candidate {result.best}; export it with: nas export {result.path} -t TARGET -o FOLDER"
+        yield f"best: candidate {result.best}; as C: nas export {run.path} -t {run.config.target} -o FOLDER"
     if result.message and result.status != "stopped":
         yield result.message
 

@@ -153,6 +153,11 @@ def budget_line(run: Run) -> str:
     return f"budget {', '.join(limits)}" if limits else "budget: what the chip holds"
 
 
+def latency_label(records: list[Record]) -> str:
+    """What stands along the axis of latencies."""
+    return f"latency in ms, {kinds_of(records).get('seconds', 'estimate')}"
+
+
 def short_name(field: str) -> str:
     """What a field is called where there is little room."""
     known = {**dict(COLUMNS), "min_accuracy": "accuracy"}

@@ -14,6 +14,7 @@ from nas.report.front import (
     cell,
     front_document,
     kinds_of,
+    latency_label,
     rejected_line,
     rejected_rows,
     short_name,
@@ -92,7 +93,7 @@ def figure(run: Run) -> Figure:
     limit = budget_of(run).seconds
     if limit is not None:
         fig.add_vline(x=1e3 * limit, line={"color": LIMIT, "dash": "dot", "width": 1.5})
-    _style(fig, bounds)
+    _style(fig, bounds, latency_label(records))
     return fig
 
 
@@ -145,7 +146,7 @@ def _ticks(bound: str, sample: list[Rejected], legend: bool) -> Scatter:
     )
 
 
-def _style(fig: Figure, bounds: list[str]) -> None:
+def _style(fig: Figure, bounds: list[str], latency: str) -> None:
     grid: dict[str, Any] = {"gridcolor": "#e7ebef", "linecolor": "#c9d1d9", "ticks": "outside", "zeroline": False}
     fig.update_layout(
         template="none",
@@ -159,7 +160,7 @@ def _style(fig: Figure, bounds: list[str]) -> None:
         plot_bgcolor="rgba(0,0,0,0)",
     )
     fig.update_xaxes(type="log", dtick="D2", tickformat="~g", **grid)
-    fig.update_xaxes(title_text="latency in ms (estimated)", row=2 if bounds else 1, col=1)
+    fig.update_xaxes(title_text=latency, row=2 if bounds else 1, col=1)
     fig.update_yaxes(title_text="validation accuracy in % (int8 network)", row=1, col=1, **grid)
     fig.update_yaxes(row=2, col=1, type="category", autorange="reversed", **{**grid, "ticks": ""})
     if not bounds:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from nas.report.front import budget_line, budget_of, rejected_line, rejected_rows, short_name
+from nas.report.front import budget_line, budget_of, latency_label, rejected_line, rejected_rows, short_name
 from nas.report.page import environment
 from nas.search.records import Drawn, Record
 from nas.search.run import Run
@@ -92,6 +92,7 @@ def front_svg(run: Run) -> str:
             limit=x.at(1e3 * limit) if limit is not None and x.low < 1e3 * limit < x.high else None,
             note_at=TOP + PLOT + 12 + ROW * len(rows) / 2,
             rows=_rows(rows, drawn, x),
+            latency=latency_label(records),
             x_labels=TOP + PLOT + ROW * len(rows) + (12 if rows else 0),
         )
     )

@@ -71,7 +71,8 @@ def search(
             status, message = "stopped", f"stopped by {stop}; go on with: nas search --resume {run.path}"
         except OSError as error:
             raise NasError(
-                f"run {run.path} cannot be written: {error.strerror or error}; "
+                f"run {run.path} ended with {error.strerror or type(error).__name__}"
+                f"{f' ({error.filename})' if error.filename else ''}; "
                 f"when that is mended, go on with: nas search --resume {run.path}"
             ) from error
     return RunSummary.of(run.path, engine.records.values(), status, message, engine.drawn, time.monotonic() - began)
@@ -133,8 +134,12 @@ class _Search:
         lost = journal.mend(self.run.path / JOURNAL)
         if lost:
             self.progress.say(f"{JOURNAL} was cut: its last {lost} bytes are dropped, the records make up for them")
-        if self.run.versions != versions():
-            self.progress.say(f"this run was begun with other versions: {dict(self.run.versions)}, now {versions()}")
+        before = self.run.versions
+        changed = [
+            f"{name} {before.get(name)} (now {now})" for name, now in versions().items() if before.get(name) != now
+        ]
+        if changed:
+            self.progress.say(f"this run was begun with other versions: {', '.join(changed)}")
         self.study = journal.open_study(self.run.path / JOURNAL, self.sampler)
         for record in self.run.records():
             self.records[record.number] = record

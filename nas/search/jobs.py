@@ -74,13 +74,16 @@ class Trainer(Hashable, Protocol):
 
 
 def attempt(work: Work, job: Job, on_tick: OnTick) -> Outcome:
-    """Does the job; an error in it becomes the reason of its failure, because one candidate must not end a search."""
+    """Does the job; an error in it becomes the reason of its failure, because one candidate must not end a search.
+
+    Raises OSError, or what one has caused.
+    """
     try:
         return Outcome(job, trained=work(job, on_tick))
     except MemoryError:
         return Outcome(job, why="the training ran out of memory")
-    except OSError:
-        raise  # a full disk or missing file concerns the whole search
-    except Exception as error:  # anything else is about this network
+    except Exception as error:
+        if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
+            raise  # a full disk or a missing file concerns every job
         text = str(error).splitlines()[0] if str(error) else ""
         return Outcome(job, why=f"{type(error).__name__}: {text}".removesuffix(": "))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +20,7 @@ _POLL = 0.5
 class OnRay:
     """``config.jobs`` Ray tasks at a time, each on one core; workers are replaced after ``RECYCLE`` trainings.
 
-    Uses the Ray session there is, else starts one on this machine, without dashboard, and ends it with itself. A worker
+    Uses the Ray session there is, else joins or starts one and leaves or ends it with itself. A worker
     that dies fails the job it had. Progress within a training is not reported.
     """
 
@@ -30,13 +32,7 @@ class OnRay:
         self._ray = ray
         self._owner = not ray.is_initialized()
         if self._owner:
-            with environment(ONE_THREAD):  # which the session's workers inherit
-                ray.init(
-                    num_cpus=config.jobs,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.WARNING,
-                )
+            _start(config.jobs)
         self._train = ray.remote(max_calls=RECYCLE, max_retries=0, num_cpus=1)(_train)
         self._setup = ray.put((trainer, config))
         self._jobs: dict[Any, Job] = {}
@@ -63,6 +59,19 @@ class OnRay:
         self._jobs.clear()
         if self._owner:
             self._ray.shutdown()
+
+
+def _start(jobs: int) -> None:
+    """Joins the cluster that ``RAY_ADDRESS`` names, else starts a session on this machine."""
+    import ray
+
+    # A cluster that is there already has its own size.
+    size = None if os.environ.get("RAY_ADDRESS") else jobs
+    on_term = signal.getsignal(signal.SIGTERM)
+    with environment(ONE_THREAD):  # which the session's workers inherit
+        ray.init(num_cpus=size, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_term)  # Ray puts its own in the place of the search's
 
 
 def _train(setup: tuple[Trainer, SearchConfig], job: Job) -> Outcome:

@@ -25,23 +25,32 @@ def non_dominated(values: ArrayLike, maximise: Sequence[bool]) -> NDArray[np.boo
     nothing and is never part of the result.
     """
     costs = _costs(values, maximise)
-    mask = np.asarray(~np.isnan(costs).any(axis=1))
-    for i in np.flatnonzero(mask):
-        if mask[i]:
-            mask &= ~((costs >= costs[i]).all(axis=1) & (costs > costs[i]).any(axis=1))
+    left = np.flatnonzero(~np.isnan(costs).any(axis=1))
+    # Small sums first: such rows dominate many others, which are then out of the way.
+    left = left[np.argsort(costs[left].sum(axis=1), kind="stable")]
+    turn = 0
+    while turn < left.size:
+        one = costs[left[turn]]
+        stays = (costs[left] < one).any(axis=1) | (costs[left] == one).all(axis=1)
+        turn = int(stays[: turn + 1].sum())
+        left = left[stays]
+    mask = np.zeros(len(costs), dtype=np.bool_)
+    mask[left] = True
     return mask
 
 
-def ranks(values: ArrayLike, maximise: Sequence[bool]) -> NDArray[np.int64]:
+def ranks(values: ArrayLike, maximise: Sequence[bool], enough: int | None = None) -> NDArray[np.int64]:
     """Non-dominated rank of every row: 0 on the front, 1 on the front of what is left without it, and so on.
 
-    A row that holds NaN comes behind all others.
+    Ranking ends when ``enough`` rows have one. The others, and a row that holds NaN, come behind all: their rank is the
+    number of rows.
     """
     costs = _costs(values, maximise)
     result = np.full(len(costs), len(costs), dtype=np.int64)
     left = np.flatnonzero(~np.isnan(costs).any(axis=1))
-    rank = 0
-    while left.size:
+    rank, wanted = 0, left.size if enough is None else min(enough, left.size)
+    total = left.size
+    while total - left.size < wanted:
         front = non_dominated(costs[left], [False] * costs.shape[1])
         result[left[front]] = rank
         left = left[~front]

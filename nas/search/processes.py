@@ -133,7 +133,7 @@ def _serve(pipe: Connection[Any, Any], trainer: Trainer, config: SearchConfig) -
             return
         try:
             pipe.send(attempt(work, job, pipe.send))
-        except OSError as error:
+        except (OSError, NasError) as error:
             pipe.send(error)
 
 

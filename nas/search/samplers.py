@@ -219,6 +219,6 @@ class EvolutionSampler(FeasibleSampler):
 
     def _parents(self, trials: list[FrozenTrial], directions: Directions) -> Rows:
         """Rows of whole ranks, the best first, until there are ``PARENTS`` of them."""
-        rank = ranks([trial.values for trial in trials], [d is StudyDirection.MAXIMIZE for d in directions])
-        worst = np.sort(rank)[min(self.PARENTS, len(trials)) - 1]
-        return np.array([self.space.encode(trials[i].params) for i in np.flatnonzero(rank <= worst)])
+        maximise = [direction is StudyDirection.MAXIMIZE for direction in directions]
+        rank = ranks([trial.values for trial in trials], maximise, self.PARENTS)
+        return np.array([self.space.encode(trials[i].params) for i in np.flatnonzero(rank < len(trials))])

@@ -51,3 +51,4 @@ def test_demo_in_small(nas: Nas, monkeypatch: pytest.MonkeyPatch) -> None:
     assert again.document["validation"]["bit_exact"] is True
     assert again.document["search"]["trained"] == 2
     assert "trainings to go" not in again.err
+    assert again.err.startswith("runs/demo holds a run already")

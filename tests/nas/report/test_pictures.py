@@ -96,7 +96,7 @@ def test_picture(run: Run) -> None:
     # Logarithmic: 1, 2 and 4 ms are equally far apart.
     assert across[1] - across[0] == pytest.approx(across[2] - across[1], abs=0.2)
     texts = ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
-    assert {"budget", "MACs 50%", "latency 40%", "latency in ms (estimated)"} <= set(texts)
+    assert {"budget", "MACs 50%", "latency 40%", "latency in ms, estimate (unverified)"} <= set(texts)
     assert "5 trained; 36 of 60 draws (60.00 %) violate the budget and were never trained" in texts
 
 

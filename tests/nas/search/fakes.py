@@ -24,6 +24,9 @@ from firmware.int8_file import model_bytes
 from firmware.int8_model import WEIGHTED, Int8Model, LayerWeights, Quant
 from nas.search.config import SearchConfig
 from nas.search.jobs import Job, OnTick, Tick, Trained
+from nas.search.progress import Progress
+from nas.search.records import Record
+from nas.search.run import Run
 from nas.tasks import Augmentation, Task, TaskData, register_task
 from nas.tasks.task import IMAGE_QUANT
 from search_spaces.errors import NasError
@@ -157,3 +160,23 @@ def fake_accuracy(job: Job) -> float:
     digest = hashlib.sha256(f"{job.graph.digest} {job.seed} {job.stage}".encode()).digest()
     luck = int.from_bytes(digest[:4], "big") / 2**32
     return round(0.99 - 2 / (2 + math.log(job.graph.macs)) + 0.03 * luck + 0.01 * (job.stage == "final"), 4)
+
+
+def essence(folder: Path) -> list[Any]:
+    """All that a search found: records, models, rejected draws. Only wall times are left out."""
+    run = Run.open(folder)
+    records = [record.model_dump(mode="json") for record in run.records()]
+    models = {path.name: path.read_bytes() for path in sorted((folder / "models").iterdir())}
+    return [records, models, json.loads((folder / "rejected.json").read_text())]
+
+
+class Stopping(Progress):
+    """Sends this process SIGINT when so many trainings have ended."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def ended(self, record: Record, training: Any, why: str | None) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)

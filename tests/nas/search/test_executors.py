@@ -139,14 +139,18 @@ def test_workers_that_cannot_start_say_why(ticks: list[Tick]) -> None:
 @pytest.mark.parametrize("kind", ["inprocess", "processes"])
 def test_a_full_disk_is_no_failed_training(kind: str, ticks: list[Tick], tmp_path: Path) -> None:
     """Whatever concerns every job ends the search instead of candidate after candidate."""
-    executor = opened(FakeTrainer(), kind, 1, ticks)
-    (tmp_path / "0").mkdir()  # where the checkpoint should go
-    executor.submit(jobs(1, tmp_path)[0])
-    try:
-        with pytest.raises(OSError, match="Is a directory"):
-            executor.wait()
-    finally:
-        executor.close()
+    (tmp_path / "0").mkdir()  # where the checkpoint should be read
+    for folder, kind_of_error in (
+        (tmp_path, "Is a directory"),
+        (tmp_path / "gone", "could not be written: No such file"),
+    ):
+        executor = opened(FakeTrainer(), kind, 1, ticks)
+        executor.submit(jobs(1, folder)[0])
+        try:
+            with pytest.raises((OSError, NasError), match=kind_of_error):
+                executor.wait()
+        finally:
+            executor.close()
 
 
 def test_inprocess_keeps_interruptions() -> None:

@@ -42,6 +42,9 @@ def test_ranks() -> None:
     values = [(0.9, 3.0), (0.5, 1.0), (0.8, 4.0), (0.4, 2.0), (0.3, 9.0), (NAN, 0.0), (0.9, 3.0)]
     assert ranks(values, UP_DOWN).tolist() == [0, 0, 1, 1, 2, 7, 0]
     assert ranks([], UP_DOWN).tolist() == []
+    assert ranks(values, UP_DOWN, enough=3).tolist() == [0, 0, 7, 7, 7, 7, 0]
+    assert ranks(values, UP_DOWN, enough=4).tolist() == [0, 0, 1, 1, 7, 7, 0]
+    assert ranks(values, UP_DOWN, enough=99).tolist() == ranks(values, UP_DOWN).tolist()
 
 
 @pytest.mark.parametrize(

@@ -82,12 +82,12 @@ def test_earlier_numbers_do_not_know_later_ones() -> None:
 def test_random_draws_are_uniform_over_what_fits() -> None:
     """Acceptance agrees with rejection by hand: no choice is favoured beyond what feasibility does."""
     sampler = make(RandomSampler)
-    rows = space().draw(np.random.default_rng(9), 3000)
+    rows = space().draw(np.random.default_rng(9), 1200)
     fits = [sampler.filter.examine(row) for row in rows]
     expected = np.mean([one.choices["stem_stride"] == 2 for one in fits if one.feasible])
     study = study_of(sampler)
-    drawn = np.mean([sampler.find(study, number)[0].choices["stem_stride"] == 2 for number in range(300)])
-    assert abs(drawn - expected) < 4 * np.sqrt(expected * (1 - expected) / 300)
+    drawn = np.mean([sampler.find(study, number)[0].choices["stem_stride"] == 2 for number in range(120)])
+    assert abs(drawn - expected) < 4 * np.sqrt(expected * (1 - expected) / 120)
 
 
 def finished(number_of_macs: int, value: float, violated: float = -1.0) -> FrozenTrial:
