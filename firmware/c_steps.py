@@ -161,8 +161,6 @@ def _dense(model: Int8Model, op: Op, index: int) -> Written:
 
 def _pool(model: Int8Model, op: Op, index: int) -> Written:
     assert isinstance(op, MaxPool | AvgPool)
-    if op.dilation != (1, 1):
-        raise NasError(f"{op.kind} {op.output!r} has dilation {op.dilation}; pooling knows (1, 1) alone")
     return (_params("window_params", index, _window(model.graph, op)),), ()
 
 

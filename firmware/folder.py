@@ -17,7 +17,17 @@ from search_spaces.errors import NasError
 MANIFEST = "manifest.json"
 FORMAT = "mcu-nas export"
 FORMAT_VERSION = 1
-KEYS = frozenset({"name", "target", "network", "input", "output", "sources", "vectors", "predicted", "files"})
+KEYS: dict[str, type] = {
+    "name": str,
+    "target": str,
+    "network": str,
+    "input": dict,
+    "output": dict,
+    "sources": list,
+    "vectors": int,
+    "predicted": dict,
+    "files": dict,
+}
 """What every manifest of this version has, and more."""
 
 
@@ -48,7 +58,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of an export folder; raises NasError for any other folder and for a manifest of another version."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise NasError(f"{folder} is no export folder: it has no readable {MANIFEST}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise NasError(f"{folder} is no export folder: its {MANIFEST} was not written by an export")
@@ -56,10 +66,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise NasError(
             f"{folder} is an export of format {manifest.get('format_version')}; this version reads {FORMAT_VERSION}"
         )
-    missing = KEYS - manifest.keys()
-    if missing:
-        raise NasError(f"{folder} is a damaged export folder: its {MANIFEST} lacks {min(missing)!r}")
+    for key, kind in KEYS.items():
+        if key not in manifest:
+            raise NasError(f"{folder} is a damaged export folder: its {MANIFEST} lacks {key!r}")
+        if not isinstance(manifest[key], kind):
+            raise NasError(_wrong(folder, repr(key), manifest[key], kind.__name__))
+    for key in ("input", "output"):
+        shape = manifest[key].get("shape")
+        if not isinstance(shape, list) or [type(extent) for extent in shape] != [int, int, int]:
+            raise NasError(_wrong(folder, f"the shape of {key!r}", shape, "list of three integers"))
     return manifest
+
+
+def _wrong(folder: Path, what: str, value: Any, expected: str) -> str:
+    return f"{folder} is a damaged export folder: in its {MANIFEST}, {what} is {value!r}, no {expected}"
 
 
 def digests(folder: Path) -> dict[str, str]:

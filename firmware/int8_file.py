@@ -23,7 +23,6 @@ from search_spaces.graph import Graph
 
 MAGIC = b"\x89NASint8"
 VERSION = 1
-SUFFIX = ".int8"
 
 _VERSION = struct.Struct("<I")
 _LENGTH = struct.Struct("<I")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -113,11 +112,6 @@ class Int8Model:
     @property
     def output_quant(self) -> Quant:
         return self.quant[self.graph.output]
-
-    @cached_property
-    def weight_count(self) -> int:
-        """Number of int8 weights, biases not counted."""
-        return sum(layer.weights.size for layer in self.layers.values())
 
 
 def _check_layer(name: str, layer: LayerWeights, shape: tuple[int, ...], outputs: int) -> None:

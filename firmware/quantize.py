@@ -1,7 +1,8 @@
 """From float weights and value ranges to an Int8Model, by TensorFlow Lite's int8 specification.
 
-The functions here are the only place where scales come from: training calls the same ones, so that a fake-quantised
-network and the integer model made of it have the very same scales. The rules, in the order of computation:
+Training takes the scales of activations from here and follows the same rule for those of weights in torch
+(``nas.training.fake_quant.weight_scales``, held equal by a test), so that a fake-quantised network and the integer
+model made of it have the very same scales. The rules, in the order of computation:
 
 * activations: float64 up to the end, then the scale is rounded to float32; the zero point comes from the unrounded
   scale and is rounded half away from zero (TensorFlow Lite's ``ChooseQuantizationParams``);

@@ -112,6 +112,7 @@ def export(
 
     found = find_model(model)
     images = task_of(found, task, data)
+    _check_vectors(vectors, images)
     inputs = None if images is None else to_int8(images.x_test[: vectors or VECTORS])
     return write(found, target, folder, inputs, name, overwrite)
 
@@ -148,13 +149,13 @@ def validate(
             path = Path(source)
             target = target or str(read_manifest(path)["target"])
             model = load_model(path / "model.int8")
-            vectors = vectors or 0
         else:
             path = model_file(source)
             model = load_model(path)
         images = task_of(model, task, data)
+        _check_vectors(vectors, images)
         split = None if images is None else (to_int8(images.x_test), images.y_test)
-        count = VECTORS if vectors is None else vectors
+        count = vectors or (0 if path.is_dir() else VECTORS)
         inputs = split[0][:count] if split is not None and count else None
         return check(path, target or TARGET, inputs, split, compiler and find_arm_compiler(compiler))
 
@@ -187,6 +188,16 @@ def check_task(graph: Graph, task: TaskData) -> None:
             f"network {graph.name!r} gives outputs of {_extents(graph.output_shape)}; "
             f"task {task.name!r} needs {_extents((1, 1, task.classes))}"
         )
+
+
+def _check_vectors(count: int | None, images: TaskData | None) -> None:
+    """Raises NasError unless ``count`` test images can become vectors; None leaves their number to us."""
+    if count is None:
+        return
+    if count < 1:
+        raise NasError(f"vectors is {count}; at least 1 expected")
+    if images is None:
+        raise NasError(f"{count} test images are wanted as vectors, and no task with its data is at hand; name a task")
 
 
 def _extents(shape: tuple[int, ...]) -> str:

@@ -79,7 +79,7 @@ def read_graph(path: Path) -> Graph:
         raise NasError(f"graph file {path} cannot be read: {error.strerror}") from error
     except NasError as error:
         raise NasError(f"graph file {path}: {error}") from error
-    except ValueError as error:  # of the JSON and of its encoding
+    except (ValueError, RecursionError) as error:  # of the JSON, its encoding and its nesting
         raise NasError(f"graph file {path} is no JSON: {error}") from error
     return graph if graph.name else Graph(graph.input_shape, graph.ops, path.stem)
 
@@ -99,7 +99,7 @@ def find_run(name: str | Path) -> Run:
 
 def _names_candidate(source: str | Path) -> bool:
     name, _, _ = str(source).partition(":")
-    return run_folder(name).is_dir()
+    return bool(name) and run_folder(name).is_dir()  # the path of an empty name is the current folder
 
 
 def _candidate(run: Run, which: str) -> Record:

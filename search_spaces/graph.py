@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 from search_spaces.errors import NasError
 from search_spaces.geometry import Padding
-from search_spaces.ops import OPS, Activation, Op, Shape
+from search_spaces.ops import OPS, Activation, Op, Pair, Shape
 
 INPUT = "input"
 
-_TYPED = {"padding": Padding, "activation": Activation}
+_LARGEST = 1 << 20
+"""Largest extent that is read from JSON: far beyond any microcontroller, and still quick to count along."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Graph:
         """The graph that ``to_json`` wrote; raises NasError on anything else."""
         try:
             ops = tuple(_op_from_json(row) for row in data["ops"])
-            height, width, channels = (int(extent) for extent in data["input_shape"])
+            height, width, channels = (_integer(extent) for extent in data["input_shape"])
             return cls((height, width, channels), ops, str(data["name"]))
         except NasError:
             raise
@@ -125,9 +126,34 @@ def _op_from_json(row: Mapping[str, Any]) -> Op:
     kind = values.pop("op")
     if kind not in OPS:
         raise NasError(f"operation {kind!r} is unknown; known are {', '.join(OPS)}")
-    for key, value in values.items():
-        if isinstance(value, list):
-            values[key] = tuple(value)
-        elif key in _TYPED:
-            values[key] = _TYPED[key](value)
-    return OPS[kind](**values)
+    return OPS[kind](**{key: _FIELDS[key](value) for key, value in values.items()})
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int:  # JSON's true is an int to Python, and 4.0 compares like one
+        raise TypeError(f"{value!r} where an integer is expected")
+    if abs(value) > _LARGEST:
+        raise ValueError(f"{value} where at most {_LARGEST} is expected")
+    return value
+
+
+def _pair(value: Any) -> Pair:
+    height, width = value
+    return _integer(height), _integer(width)
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} where a tensor's name is expected")
+    return value
+
+
+_FIELDS: dict[str, Callable[[Any], Any]] = {
+    "inputs": lambda names: tuple(_name(name) for name in names),
+    "output": _name,
+    "padding": Padding,
+    "activation": Activation,
+    **dict.fromkeys(("filters", "multiplier", "units"), _integer),
+    **dict.fromkeys(("kernel", "stride", "dilation", "size"), _pair),
+}
+"""What reads each field of an operation from plain JSON."""

@@ -128,19 +128,23 @@ class FullyConnected(Op):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MaxPool(_Window):
-    """Greatest value of each window; padding never wins."""
+class _Pool(_Window):
+    """One value per window and channel. TFLite's pooling has no dilation: its windows could miss the input entirely."""
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        if self.dilation != (1, 1):
+            raise NasError(f"{self.kind} {self.output!r} has dilation {self.dilation}; pooling knows (1, 1) alone")
         return (*self._extent(shapes[0]), shapes[0][2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AvgPool(_Window):
-    """Mean of the elements of each window that lie inside the input."""
+class MaxPool(_Pool):
+    """Greatest value of each window; padding never wins."""
 
-    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
-        return (*self._extent(shapes[0]), shapes[0][2])
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AvgPool(_Pool):
+    """Mean of the elements of each window that lie inside the input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

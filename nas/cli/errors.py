@@ -89,8 +89,8 @@ def _sentence(error: BaseException) -> tuple[str | None, int]:
     for cause in _chain(error):
         if isinstance(cause, OSError) and cause.errno in _NO_SPACE:
             return f"no space left to write {cause.filename or 'the output'}: {cause.strerror}", BAD_INPUT
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}", BAD_INPUT
+    if isinstance(error, OSError) and error.strerror is not None:
+        return (f"{error.filename}: " if error.filename is not None else "") + error.strerror, BAD_INPUT
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] not in _OURS:
         return f"package {error.name!r} is not installed, and this command needs it: run `make install`", BAD_INPUT
     return None, FAULT

@@ -89,8 +89,11 @@ def document(result: Validation) -> dict[str, Any]:
     accuracy = result.test_accuracy if result.host_bit_exact else None
     predicted = {**follows, **found["predicted"], "test_accuracy": accuracy}
     kinds = {name: MEASURED for name in predicted if name in found}
-    # Nobody measured energy: it is the measured time at the power that the chip is said to draw.
-    kinds["joules"] = weakest(MEASURED, result.target.power[0].kind)
+    # Cycles are measured without wait states, so time is as good as what is known of those.
+    waits = result.target.wait_states
+    kinds["seconds"] = weakest(MEASURED, result.target.clock.kind, *([] if waits is None else [waits.kind]))
+    # Nobody measured energy: it is that time at the power that the chip is said to draw.
+    kinds["joules"] = weakest(kinds["seconds"], result.target.power[0].kind)
     return found | {"kinds": kinds, "predicted": predicted}
 
 

@@ -43,7 +43,7 @@ def doctor(
 def demo(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the run; one that is there is gone on with.")
-    ] = Path("runs/demo"),
+    ] = RUN,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:

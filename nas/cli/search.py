@@ -56,6 +56,7 @@ def search(
     quiet: Quiet = False,
 ) -> None:
     """Search for the most accurate networks within a budget; what does not fit is never trained."""
+    from estimators import Budget
     from nas.networks import RUNS, run_folder
     from nas.search import engine
     from nas.search.config import SearchConfig
@@ -75,7 +76,7 @@ def search(
             task=task,
             target=target,
             space=space,
-            budget=budget or "",
+            budget="" if budget is None else Budget.parse(budget),
             sampler=sampler,
             trials=trials,
             seed=seed,
@@ -85,7 +86,7 @@ def search(
             **where,
         )
         folder = out or (RUNS / run if run is not None else _unused(RUNS, f"{task}-{target}"))
-        output.note(f"run folder {folder}; budget {config.budget or 'the chip itself'}")
+        output.note(f"run folder {folder}; budget {str(config.budget) or 'the chip itself'}")
         result = engine.search(config, folder, progress_on(sys.stderr, quiet))
     output.result(result.to_dict(), _lines(result))
     if result.status == "stopped":

@@ -52,6 +52,7 @@ def train(
     output = Output(json, quiet)
     graph = find_graph(network)
     file = out or Path(f"{graph.name or 'network'}-{task}{MODEL_SUFFIX}")
+    _check_place(file)
     checkpoint = _checkpoint(file, resume)
     changes: dict[str, Any] = {"seed": seed, "device": device, **_parsed(settings or [])}
     changes |= {} if epochs is None else {"epochs": epochs}
@@ -84,6 +85,16 @@ def train(
         "settings": result.model.metadata["settings"],
     }
     output.result(document, _lines(result, accuracy, file))
+
+
+def _check_place(file: Path) -> None:
+    """Raises NasError where the trained model could not be written or not be found again: before it is trained."""
+    from nas.networks import MODEL_SUFFIX
+
+    if file.suffix != MODEL_SUFFIX:
+        raise NasError(f"--out {file} does not end in {MODEL_SUFFIX}, by which other commands know a model")
+    if file.is_dir():
+        raise NasError(f"--out {file} is a folder; the name of a file expected")
 
 
 def _checkpoint(model: Path, resume: bool) -> Path:

@@ -248,13 +248,16 @@ class _Search:
         elif training is None:
             record = record.changed(status="failed", why=outcome.why)
         else:
-            values: dict[str, Any] = dict(record.resources)
-            resources = Resources(**values, kinds=record.kinds)
-            constraints = violations(resources, self.sampler.filter.budget, training.val_accuracy)
-            record = record.changed(status="complete", training=training, constraints=constraints)
+            record = record.changed(status="complete", training=training)
+        if record.best is not None:
+            record = record.changed(constraints=self.constraints(record, record.best.val_accuracy))
         self.keep(record)
         self.run.checkpoint(number, stage).unlink(missing_ok=True)
         self.progress.ended(record, training, outcome.why)
+
+    def constraints(self, record: Record, accuracy: float) -> dict[str, float]:
+        values: dict[str, Any] = dict(record.resources)
+        return violations(Resources(**values, kinds=record.kinds), self.sampler.filter.budget, accuracy)
 
     def training(self, job: Job, trained: Trained) -> Training:
         return Training(

@@ -135,6 +135,10 @@ def _serve(pipe: Connection[Any, Any], trainer: Trainer, config: SearchConfig) -
             pipe.send(attempt(work, job, pipe.send))
         except (OSError, NasError) as error:
             pipe.send(error)
+        except Exception as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            pipe.send(error.__cause__)
 
 
 def _end_with_parent() -> None:

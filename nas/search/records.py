@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +12,9 @@ from search_spaces.space import Value
 
 FORMAT: Final = 1
 SAMPLE = 50
+
+MIN_ACCURACY: Final = "min_accuracy"
+"""The one bound that is no resource's: it can only be held against a trained network."""
 """Number of rejected draws that a run keeps to show."""
 
 
@@ -86,13 +89,19 @@ class Training(_Document):
     model: str
 
 
+def fits(constraints: Mapping[str, float]) -> bool:
+    """Whether no resource bound is violated, whatever the accuracy."""
+    return all(value <= 0 for name, value in constraints.items() if name != MIN_ACCURACY)
+
+
 class Record(_Document):
     """One feasible candidate, from the moment it is drawn.
 
     ``resources`` are estimates of our own firmware, ``kinds`` says for each how far it can be trusted. ``constraints``
-    are what Optuna was told: feasible where at most 0. ``generation``: candidates of one generation were drawn knowing
-    the results of all earlier generations and nothing else. ``drawn`` counts the draws that this candidate took.
-    ``final`` is the longer training of promoted candidates; ``why`` says why a training failed.
+    are the budget's violations, least accuracy that of the best training: feasible where at most 0. ``generation``:
+    candidates of one generation were drawn knowing the results of all earlier generations and nothing else. ``drawn``
+    counts the draws that this candidate took. ``final`` is the longer training of promoted candidates; ``why`` says why
+    a training failed.
     """
 
     format: Literal[1] = FORMAT
@@ -121,6 +130,11 @@ class Record(_Document):
     def feasible(self) -> bool:
         """Whether no bound of the budget is violated, least accuracy included."""
         return all(value <= 0 for value in self.constraints.values())
+
+    @property
+    def fits(self) -> bool:
+        """Whether no resource bound is violated; a longer training may still reach the least accuracy."""
+        return fits(self.constraints)
 
     def changed(self, **fields: Any) -> Record:
         """A validated copy with other values in ``fields``."""

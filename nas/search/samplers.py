@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.search.filter import BudgetError, Candidate, ResourceFilter, Rows, SpaceExhausted, Tally
 from nas.search.pareto import ranks
-from nas.search.records import SAMPLE, Drawn
+from nas.search.records import SAMPLE, Drawn, fits
 from search_spaces.errors import NasError
 from search_spaces.space import SearchSpace, Value, did_you_mean
 
@@ -149,7 +149,7 @@ class FeasibleSampler(BaseSampler, ABC):
             trial
             for trial in trials
             if (self.horizon is None or trial.number < self.horizon)
-            and all(value <= 0 for value in trial.constraints.values())
+            and fits(trial.constraints)  # below the least accuracy the better ones still show the way
         ]
 
 

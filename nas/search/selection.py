@@ -50,8 +50,11 @@ def most_accurate(records: Collection[Record]) -> Record | None:
 
 
 def promotion(records: Sequence[Record], count: int) -> list[Record]:
-    """The ``count`` best by the search's own training: rank by rank, the most accurate first."""
-    trained = [record for record in records if record.training is not None and record.feasible]
+    """The ``count`` best by the search's own training: rank by rank, the most accurate first.
+
+    Those below the least accuracy count too: the longer training may bring them there.
+    """
+    trained = [record for record in records if record.training is not None and record.fits]
     values = [(r.training.val_accuracy, r.resources["seconds"]) for r in trained if r.training]
     rank = ranks(values, MAXIMISE)
     order = sorted(range(len(trained)), key=lambda i: (rank[i], -values[i][0], trained[i].number))

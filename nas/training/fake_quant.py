@@ -15,8 +15,7 @@ from torch import Tensor
 from firmware.int8_model import INT8_MAX, INT8_MIN, Quant
 from firmware.quantize import WEIGHT_MAX
 
-_TINY = 1e-12
-"""Least weight scale, for a channel of zeros."""
+_TINY = torch.finfo(torch.float32).tiny
 
 TIE = 1e-4
 """Added to magnitudes so that ties, which floats miss by 1e-5 at most, are rounded away from zero."""
@@ -61,9 +60,15 @@ class _RoundTo(torch.autograd.Function):
 
 
 def weight_scales(weight: Tensor) -> Tensor:
-    """Scale of each output channel (the first axis), shaped to divide ``weight``: the largest magnitude becomes 127."""
+    """Scale of each output channel (the first axis), shaped to divide ``weight``: the largest magnitude becomes 127.
+
+    As ``firmware.quantize.weight_scales`` has it, a channel of zeros takes the largest scale of the others.
+    """
     axes = tuple(range(1, weight.ndim))
-    return weight.detach().abs().amax(axes, keepdim=True).div_(WEIGHT_MAX).clamp_min_(_TINY)
+    scales = weight.detach().abs().amax(axes, keepdim=True).div_(WEIGHT_MAX)
+    largest = scales.max()
+    substitute = torch.where(largest >= _TINY, largest, 1 / WEIGHT_MAX)
+    return torch.where(scales >= _TINY, scales, substitute)
 
 
 def round_to(x: Tensor, scales: Tensor) -> Tensor:

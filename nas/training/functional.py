@@ -38,10 +38,21 @@ def convolve(x: Tensor, op: Conv2D | DepthwiseConv2D, weight: Tensor, bias: Tens
     torch numbers a depthwise convolution's outputs as TFLite does: channel * multiplier + m.
     """
     groups = x.shape[1] if isinstance(op, DepthwiseConv2D) else 1
+    if x.shape[1] == 1:
+        x, weight = _restrided(x), _restrided(weight)
     top, bottom, left, right = borders(op, (x.shape[2], x.shape[3]))
     if (top, left) == (bottom, right):  # torch pads evenly by itself, without a copy
         return F.conv2d(x, weight, bias, op.stride, (top, left), op.dilation, groups)
     return F.conv2d(pad(x, (top, bottom, left, right), 0.0), weight, bias, op.stride, 0, op.dilation, groups)
+
+
+def _restrided(x: Tensor) -> Tensor:
+    """``x`` of one channel with the strides of a contiguous tensor.
+
+    One channel makes both memory formats look contiguous whatever its stride says; on channels-last strides torch 2.11
+    on a CPU reads outside the tensor when a convolution's strides differ.
+    """
+    return x.flatten(1).view(x.shape)
 
 
 def max_pool(x: Tensor, op: MaxPool) -> Tensor:

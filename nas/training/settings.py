@@ -9,11 +9,14 @@ from pydantic import Field
 
 from search_spaces.errors import NasError
 
+MOST_EPOCHS = 1e6
+"""More than anybody waits for; what lies far beyond has no number of steps."""
+
 
 class Distillation(pydantic.BaseModel):
     """Loss (1 - alpha) * cross entropy + alpha * temperature^2 * KL(teacher || student), both softened."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     alpha: float = Field(0.5, ge=0, le=1)
     temperature: float = Field(4.0, gt=0)
@@ -26,10 +29,10 @@ class TrainSettings(pydantic.BaseModel):
     fake-quantised, from ``qat_lr`` down to nothing. ``threads`` of the CPU, None leaves torch's own number.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epochs: float = Field(30.0, gt=0)
-    qat_epochs: float = Field(4.0, ge=0)
+    epochs: float = Field(30.0, gt=0, le=MOST_EPOCHS)
+    qat_epochs: float = Field(4.0, ge=0, le=MOST_EPOCHS)
     batch_size: int = Field(128, ge=2)
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(0.2, gt=0)

@@ -102,7 +102,7 @@ def _train(graph: Graph, task: TaskData, settings: TrainSettings, on_epoch: OnEp
             session.run(on_epoch, part)
         except CheckpointError as error:
             _log.warning("%s; the teacher is trained from the beginning", error)
-            part.unlink()
+            part.unlink(missing_ok=True)
             session = Session(graph, task, settings, None, where)
             session.run(on_epoch, part)
         logits = _logits(session.network, session.images, task.augmentation.flip)

@@ -12,8 +12,7 @@ from firmware.c_steps import calls, tensors
 from firmware.int8_model import Int8Model, LayerWeights, Quant
 from search_spaces.builder import GraphBuilder
 from search_spaces.errors import NasError
-from search_spaces.graph import Graph
-from search_spaces.ops import AvgPool, Shape
+from search_spaces.ops import Shape
 from tests.strategies import random_int8_model
 
 
@@ -99,9 +98,3 @@ def test_sums_beyond_32_bits_are_refused() -> None:
                 written(model)
         else:
             written(model)
-
-
-def test_dilated_pools_are_refused() -> None:
-    graph = Graph((4, 4, 1), (AvgPool(inputs=("input",), output="y", kernel=(2, 2), dilation=(2, 2)),))
-    with pytest.raises(NasError, match=r"dilation \(2, 2\); pooling knows \(1, 1\) alone"):
-        written(Int8Model(graph, dict.fromkeys(graph.shapes, Quant(0.1, 0)), {}))

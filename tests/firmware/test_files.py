@@ -20,6 +20,15 @@ def test_writes_bytes_and_text(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
 
 
+def test_content_first_and_then_the_name_are_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda number: flushed.append(os.readlink(f"/proc/self/fd/{number}")))
+    atomic_write(tmp_path / "a", "x")
+    assert len(flushed) == 2
+    assert flushed[0].endswith(".tmp")
+    assert flushed[1] == str(tmp_path.resolve())
+
+
 def test_mode_is_that_of_any_new_file(tmp_path: Path) -> None:
     atomic_write(tmp_path / "a", "x")
     (tmp_path / "b").write_text("x")

@@ -18,7 +18,9 @@ def write_export(folder: Path, text: str = "first", overwrite: bool = False) -> 
     with new_folder(folder, overwrite) as draft:
         (draft / "sub").mkdir()
         (draft / "sub" / "a.c").write_text(text)
-        manifest = dict.fromkeys(KEYS) | {"format": FORMAT, "format_version": FORMAT_VERSION, "files": digests(draft)}
+        manifest = {key: kind() for key, kind in KEYS.items()}
+        manifest |= {"format": FORMAT, "format_version": FORMAT_VERSION, "files": digests(draft)}
+        manifest |= {key: {"shape": [1, 1, 1]} for key in ("input", "output")}
         (draft / MANIFEST).write_text(json.dumps(manifest))
 
 
@@ -119,6 +121,31 @@ def test_a_manifest_that_lacks_a_part_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "out" / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(NasError, match=r"damaged export folder: its manifest\.json lacks 'sources'"):
         read_manifest(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("files", []),
+        ("name", 5),
+        ("sources", "model.c"),
+        ("input", None),
+        ("output", {}),
+        ("input", {"shape": [1, "2", 3]}),
+    ],
+)
+def test_a_manifest_with_a_part_of_another_kind_is_damaged(tmp_path: Path, key: str, value: object) -> None:
+    write_export(tmp_path / "out")
+    manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
+    (tmp_path / "out" / MANIFEST).write_text(json.dumps(manifest | {key: value}))
+    with pytest.raises(NasError, match=rf"damaged export folder: in its manifest\.json, .*'{key}' is "):
+        read_manifest(tmp_path / "out")
+
+
+def test_a_manifest_nested_beyond_reading_is_none(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text("[" * 100_000)
+    with pytest.raises(NasError, match="no readable manifest"):
+        read_manifest(tmp_path)
 
 
 def test_folders_get_the_permissions_of_any_other(tmp_path: Path) -> None:

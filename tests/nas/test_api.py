@@ -89,3 +89,17 @@ def test_a_model_without_task_is_validated_by_random_vectors(graph: Graph) -> No
     result = nas.validate(model)
     assert result.bit_exact
     assert result.test_accuracy is None
+    with pytest.raises(NasError, match="3 test images are wanted as vectors, and no task"):
+        nas.validate(model, vectors=3)
+
+
+@pytest.mark.parametrize("count", [-1, 0])
+def test_vectors_are_at_least_one(graph: Graph, tmp_path: Path, count: int) -> None:
+    from tests.strategies import random_int8_model
+
+    model = random_int8_model(graph, np.random.default_rng(0))
+    with pytest.raises(NasError, match=f"vectors is {count}; at least 1 expected"):
+        nas.export(model, "stm32l4r9", tmp_path / "out", task="digits", vectors=count)
+    with pytest.raises(NasError, match=f"vectors is {count}; at least 1 expected"):
+        nas.validate(model, task="digits", vectors=count)
+    assert not list(tmp_path.iterdir())

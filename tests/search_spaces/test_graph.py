@@ -95,7 +95,36 @@ def _odd_padding(data: dict[str, Any]) -> None:
     data["ops"][0]["padding"] = "reflect"
 
 
-@pytest.mark.parametrize("damage", [_drop_shape, _odd_shape, _unknown_op, _unknown_field, _odd_padding])
+def _part_of_a_filter(data: dict[str, Any]) -> None:
+    data["ops"][0]["filters"] = 4.5
+
+
+def _three_extents(data: dict[str, Any]) -> None:
+    data["ops"][0]["kernel"] = [3, 3, 3]
+
+
+def _no_step(data: dict[str, Any]) -> None:
+    data["ops"][0]["stride"] = [0, 1]
+
+
+def _fraction_of_a_row(data: dict[str, Any]) -> None:
+    data["input_shape"][0] = 4.7
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _drop_shape,
+        _odd_shape,
+        _unknown_op,
+        _unknown_field,
+        _odd_padding,
+        _part_of_a_filter,
+        _three_extents,
+        _no_step,
+        _fraction_of_a_row,
+    ],
+)
 def test_damaged_json_is_refused(damage: Callable[[dict[str, Any]], None]) -> None:
     data = residual().to_json()
     damage(data)

@@ -75,3 +75,17 @@ def test_a_valid_window_that_does_not_fit_is_refused() -> None:
 def test_shapes_that_do_not_broadcast_are_refused() -> None:
     with pytest.raises(NasError, match="neither match nor broadcast"):
         Add(inputs=XY, output="o").output_shape([(4, 4, 2), (4, 2, 2)])
+
+
+@pytest.mark.parametrize("kind", [MaxPool, AvgPool])
+def test_dilated_pools_are_refused(kind: type[MaxPool] | type[AvgPool]) -> None:
+    pool = kind(inputs=X, output="pool", kernel=(2, 2), dilation=(1, 2))
+    with pytest.raises(NasError, match=rf"{kind.__name__} 'pool' has dilation \(1, 2\); pooling knows \(1, 1\) alone"):
+        pool.output_shape([(4, 4, 1)])
+
+
+@pytest.mark.parametrize("numbers", [{"kernel": (0, 3)}, {"stride": (1, 0)}, {"stride": (-1, 1)}, {"dilation": (1, 0)}])
+def test_windows_of_no_size_or_step_are_refused(numbers: dict[str, tuple[int, int]]) -> None:
+    conv = Conv2D(inputs=X, output="o", filters=4, **{"kernel": (3, 3), **numbers})
+    with pytest.raises(NasError, match="numbers of at least 1 expected"):
+        conv.output_shape([(4, 4, 1)])

@@ -1,9 +1,9 @@
 /*
  * Clock of the STM32L4R9: MSI 4 MHz x 60 / 2 = 120 MHz through the PLL.
  *
- * Registers and bits: reference manual RM0432 (STM32L4+); its sections are named by title, whose numbers change between revisions. Register addresses, bit
- * positions and the factors of the PLL agree with ST's CMSIS device header and with the clock set-up of ST's examples
- * for this chip. Not yet run on a real board.
+ * Registers and bits: reference manual RM0432 (STM32L4+); its sections are named by title, because their numbers change
+ * between revisions. Register addresses, bit positions and the factors of the PLL agree with ST's CMSIS device header
+ * and with the clock set-up of ST's examples for this chip. Not yet run on a real board.
  */
 #include "system.h"
 

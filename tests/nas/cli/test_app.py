@@ -83,6 +83,7 @@ def test_wrong_use_is_one_sentence(nas: Nas, words: list[str], parts: list[str])
         ),
         (OSError(27, "File too large"), 2, "error: no space left to write the output: File too large"),
         (PermissionError(13, "Permission denied", "a.bin"), 2, "error: a.bin: Permission denied"),
+        (FileNotFoundError(2, "No usable temporary directory found"), 2, "error: No usable temporary directory found"),
         (ModuleNotFoundError("No module", name="sklearn"), 2, "error: package 'sklearn' is not installed"),
         (ModuleNotFoundError("No module", name="nas.x"), 70, "error: unexpected ModuleNotFoundError"),
         (errors.Interrupted("go on with x"), 130, "interrupted: go on with x"),

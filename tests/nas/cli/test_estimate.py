@@ -63,6 +63,9 @@ def test_a_graph_file_and_a_model_file_are_networks_too(nas: Nas, tmp_path: Path
         (["nothing.json", "-t", "stm32l4r9"], ["nothing.json", "No such file"]),
         (["nothing.int8", "-t", "stm32l4r9"], ["nothing.int8", "does not exist"]),
         (["broken.json", "-t", "stm32l4r9"], ["broken.json is no JSON"]),
+        (["", "-t", "stm32l4r9"], ["network '' is unknown"]),
+        (["nested.json", "-t", "stm32l4r9"], ["nested.json is no JSON"]),
+        (["endless.json", "-t", "stm32l4r9"], ["endless.json", "1000000000000"]),
         (["other.json", "-t", "stm32l4r9"], ["other.json", "ops"]),
         (["list.json", "-t", "stm32l4r9"], ["list.json"]),
         (["broken.int8", "-t", "stm32l4r9"], ["broken.int8", "damaged"]),
@@ -73,6 +76,9 @@ def test_bad_input(nas: Nas, tmp_path: Path, model_file: Path, words: list[str],
     (tmp_path / "broken.json").write_bytes(b'{"name": "\xff')
     (tmp_path / "other.json").write_text("{}")
     (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "nested.json").write_text("[" * 100_000)
+    endless = network("mlperf-ic-resnet8").to_json() | {"input_shape": [10**12, 32, 3]}
+    (tmp_path / "endless.json").write_text(json.dumps(endless))
     (tmp_path / "broken.int8").write_bytes(model_file.read_bytes()[:-1])
     (tmp_path / "run").mkdir()
     ended = nas("estimate", *words)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import nas as package
+from estimators import load_target
 from firmware.int8_file import load_model, save_model
 from firmware.int8_model import Int8Model
 from firmware.validate import Mismatch
@@ -55,6 +56,9 @@ def test_validate_document(nas: Nas, model_file: Path) -> None:
     assert set(SHARED) <= set(document)
     assert set(SHARED) <= set(document["predicted"])
     assert document["kinds"]["cycles"] == "measured"
+    # What the board adds for flash wait states is not emulated: no time is better known than they are.
+    assert document["kinds"]["seconds"] == load_target("stm32l4r9").wait_states.kind  # type: ignore[union-attr]
+    assert document["kinds"]["joules"] == document["kinds"]["seconds"]
     assert set(document["kinds"]) == set(document["predicted"]) & set(document)
     assert document["predicted"]["test_accuracy"] == document["test_accuracy"]
     assert document["test_accuracy"] == reference_accuracy(load_model(model_file))

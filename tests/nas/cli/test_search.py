@@ -164,6 +164,7 @@ def test_no_room_is_one_sentence_and_the_run_can_go_on(nas: Nas, tmp_path: Path)
         (["--task", "digit"], ["task 'digit' is unknown"]),
         (["--space", "dscnn"], ["'dscnn' is unknown", "ds_cnn"]),
         (["--sampler", "evolve"], ["'evolve' is unknown", "evolution"]),
+        (["--budget", ""], ["budget '' bounds nothing"]),
         (["--budget", "sram=4KiB"], ["'sram' is unknown"]),
         (["--epochs", "-1"], ["epochs", "-1"]),
         (["--budget", "sram_bytes=100"], ["sram_bytes", "nearest"]),
@@ -186,6 +187,11 @@ def test_bad_input(
     assert (ended.code, ended.out) == (2, "")
     assert_one_sentence(ended.err, *parts)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["diary.txt", "taken"]
+
+
+def test_without_a_budget_the_chip_itself_is_named(nas: Nas) -> None:
+    ended = nas("search", "--task", "digit", "--run", "r")
+    assert ended.err.splitlines()[0] == "run folder runs/r; budget the chip itself"
 
 
 def unreachable(*_: object) -> None:

@@ -177,6 +177,23 @@ def test_least_accuracy(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("light")
+def test_a_least_accuracy_that_only_promotion_reaches(tmp_path: Path) -> None:
+    plain = search(config(), tmp_path / "plain", trainer=FakeTrainer())
+    records = Run.open(plain.path).records()
+    short = max(record.training.val_accuracy for record in records if record.training)
+    promoted = max(record.final.val_accuracy for record in records if record.final)
+    assert short < promoted
+    bar = f"min_accuracy={(short + promoted) / 2}"
+    summary = search(config(budget=f"{BUDGET},{bar}"), tmp_path / "run", trainer=FakeTrainer())
+    assert summary.best is not None
+    best = Run.open(summary.path).records()[summary.best]
+    assert best.final is not None
+    assert best.final.val_accuracy == promoted
+    # The bar changes neither which candidates are drawn nor what becomes of them.
+    assert [r.choices for r in Run.open(summary.path).records()] == [r.choices for r in records]
+
+
+@pytest.mark.usefixtures("light")
 def test_a_space_that_is_used_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of forty networks, those within the budget are trained, and the search says that there are no more."""
     few = space().draw(np.random.default_rng(0), 40)

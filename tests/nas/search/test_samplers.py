@@ -90,14 +90,14 @@ def test_random_draws_are_uniform_over_what_fits() -> None:
     assert abs(drawn - expected) < 4 * np.sqrt(expected * (1 - expected) / 120)
 
 
-def finished(number_of_macs: int, value: float, violated: float = -1.0) -> FrozenTrial:
+def finished(number_of_macs: int, value: float, violated: float = -1.0, bound: str = "macs") -> FrozenTrial:
     row = space().draw(np.random.default_rng(number_of_macs), 1)[0]
     sampler = make(EvolutionSampler)
     return create_trial(
         params=space().decode(row),
         distributions=sampler.distributions,
         values=[value, number_of_macs],
-        constraints={"macs": violated},
+        constraints={bound: violated},
     )
 
 
@@ -134,9 +134,10 @@ def test_evolution_leaves_out_infeasible_and_failed_trials() -> None:
     study = study_of(sampler)
     study.add_trial(finished(3, 0.9))
     study.add_trial(finished(4, 0.99, violated=0.1))
+    study.add_trial(finished(5, 0.4, violated=0.1, bound="min_accuracy"))  # shows the way, though below the bar
     study.tell(study.ask(), state=TrialState.FAIL)
     study.ask()
-    assert [trial.number for trial in sampler._finished(study)] == [0]
+    assert [trial.number for trial in sampler._finished(study)] == [0, 2]
 
 
 def test_mutation_changes_something_and_stays_inside() -> None:

@@ -114,7 +114,7 @@ def test_promotion_goes_rank_by_rank() -> None:
         record(1, accuracy=0.8, seconds=2),  # front
         record(2, accuracy=0.9, seconds=5),  # front
         record(3, accuracy=0.85, seconds=6),  # rank 1
-        record(4, accuracy=0.99, seconds=1, violation=0.5),
+        record(4, accuracy=0.99, seconds=1).changed(constraints={"macs": 0.5}),
         record(5, "failed"),
     ]
     assert [one.number for one in promotion(members, 3)] == [2, 1, 3]
@@ -123,3 +123,8 @@ def test_promotion_goes_rank_by_rank() -> None:
     # What promotion brought does not change who is promoted: an interrupted stage goes on with the same ones.
     changed = [one.changed(final=training(0.1)) if one.number == 2 else one for one in members]
     assert [one.number for one in promotion(changed, 3)] == [2, 1, 3]
+
+
+def test_promotion_takes_those_below_the_least_accuracy_too() -> None:
+    members = [record(0, accuracy=0.7), record(1, accuracy=0.8, violation=0.1)]
+    assert [one.number for one in promotion(members, 1)] == [1]

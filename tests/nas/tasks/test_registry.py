@@ -11,7 +11,7 @@ from search_spaces.errors import NasError
 
 
 def test_names() -> None:
-    assert task_names() == ("digits", "cifar10")
+    assert task_names()[:2] == ("digits", "cifar10")
 
 
 def test_unknown_task_names_the_known_ones() -> None:

@@ -40,6 +40,17 @@ def test_valid_drops_what_no_window_covers() -> None:
     np.testing.assert_array_equal(y[0, 0, 0], [321.5, 543.5])
 
 
+@pytest.mark.parametrize("size", [(2, 1), (5, 1), (5, 2)])
+def test_one_channel_in_channels_last_order_with_unequal_strides(size: tuple[int, int]) -> None:
+    height, width = size
+    x = torch.empty_strided((4, 1, height, width), (height * width, 1, width, 1)).copy_(
+        torch.randn(4, 1, height, width)
+    )
+    weight = torch.randn(1, 1, 3, 3)
+    y = G.convolve(x, conv((3, 3), (1, 2)), weight, None)
+    torch.testing.assert_close(y.double(), G.convolve(x.double(), conv((3, 3), (1, 2)), weight.double(), None))
+
+
 def test_depthwise_numbers_outputs_channel_by_channel() -> None:
     op = DepthwiseConv2D(inputs=("input",), output="y", kernel=(1, 1), multiplier=2)
     x = torch.tensor([1.0, 10.0]).reshape(1, 2, 1, 1)

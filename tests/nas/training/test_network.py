@@ -78,7 +78,7 @@ def test_normalised_are_convolutions_but_not_the_classifier() -> None:
 @torch.no_grad()
 def test_fake_quantised_numbers_are_those_of_the_integers(graph: Graph, seed: int) -> None:
     net = network(graph, seed)
-    integers, x = images(graph, 8, seed)
+    integers, x = images(graph, 200, seed)
     net.fold()
     seen: Seen = {}
     net(x, seen=seen)
@@ -87,7 +87,7 @@ def test_fake_quantised_numbers_are_those_of_the_integers(graph: Graph, seed: in
     model = to_int8_model(net, ranges)
     assert model.quant == net.quant
     expected = reference.run(model, integers)
-    found = net(x, logits=False).reshape(8, expected.shape[3], *expected.shape[1:3]).permute(0, 2, 3, 1).numpy()
+    found = net(x, logits=False).reshape(200, expected.shape[3], *expected.shape[1:3]).permute(0, 2, 3, 1).numpy()
     difference = np.abs(np.rint(found / model.output_quant.scale) + model.output_quant.zero_point - expected)
     assert difference.max() <= 1
     assert (difference == 0).mean() > 0.99

@@ -20,6 +20,8 @@ def test_changes_go_over_the_tasks_defaults() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"epochs": 1e308}, "training setting epochs=1e+308: Input should be less than or equal to 1000000"),
+        ({"lr": float("inf")}, "training setting lr=inf: Input should be a finite number"),
         ({"epochs": 0}, "training setting epochs=0: Input should be greater than 0"),
         ({"optimizer": "sdg"}, "training setting optimizer='sdg': Input should be 'sgd' or 'adamw'"),
         ({"distill": {"alpha": 2}}, "training setting distill.alpha=2: Input should be less than or equal to 1"),

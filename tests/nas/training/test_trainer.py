@@ -87,6 +87,12 @@ def test_equal_arguments_give_equal_networks_and_torchs_own_state_stays(small: T
         assert_same(first.model, other.model)
 
 
+def test_neither_test_images_nor_validation_labels_play_a_part_in_what_is_learnt(small: TaskData) -> None:
+    settings = TrainSettings.for_task("digits", **SHORT)
+    rest = replace(small, x_test=small.x_test[:0], y_test=small.y_test[:0], y_val=np.roll(small.y_val, 1))
+    assert_same(train(network(), small, settings).model, train(network(), rest, settings).model)
+
+
 class Interrupted(Exception):
     pass
 
