@@ -244,7 +244,7 @@ class _Search:
         record = self.records[number]
         training = self.training(outcome.job, outcome.trained) if outcome.trained else None
         if stage == "final":
-            record = record.changed(final=training, final_why=outcome.why)
+            record = record.changed(final=training, final_why=outcome.why, test_accuracy=None)
         elif training is None:
             record = record.changed(status="failed", why=outcome.why)
         else:
