@@ -9,8 +9,12 @@ four, and the floating-point unit before it is enabled. RAM starts with arbitrar
 from __future__ import annotations
 
 import importlib
+import signal
 import struct
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Final
 
 from firmware.virtual.cycles import AlignedAccess, aligned_accesses
@@ -27,6 +31,36 @@ _EXCEPTIONS: Final = {1: "an undefined instruction", 2: "a supervisor call", 3: 
 """Numbers that the emulator gives to exceptions; others are shown as they are."""
 
 BlockHook = Callable[[Any, int, int, object], None]
+
+
+@contextmanager
+def held_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Calls ``stop`` on SIGINT and SIGTERM, and only at the end of the block the handlers they have.
+
+    What a handler raises between two lines of a hook is an error that the emulator may drop: the run would go on, and
+    count one block too few. A run that was stopped has no result: KeyboardInterrupt is raised when no handler raises.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {kind: handler for kind, handler in before.items() if callable(handler)}
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        held.append(number)
+        stop()
+
+    for kind in handlers:
+        signal.signal(kind, hold)
+    try:
+        yield
+    finally:
+        for kind, handler in handlers.items():
+            signal.signal(kind, handler)
+        if held:
+            signal.raise_signal(held[0])
+            raise KeyboardInterrupt
 
 
 class Machine:
@@ -75,7 +109,8 @@ class Machine:
         self._uc.hook_add(self._unicorn.UC_HOOK_BLOCK, on_block)
         self._uc.reg_write(self._arm.UC_ARM_REG_MSP, stack_pointer)
         try:
-            self._uc.emu_start(reset, until)
+            with held_signals(self._uc.emu_stop):
+                self._uc.emu_start(reset, until)
         except self._unicorn.UcError as error:
             raise self._failure or self.error(f"stops: {error}") from error
         if self._failure is not None:

@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     errors.open_closed_streams()
     try:
-        code = _run(words)
+        with errors.termination_interrupts():
+            code = _run(words)
         sys.stdout.flush()
     except BrokenPipeError:
         errors.silence(sys.stdout)

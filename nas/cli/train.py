@@ -92,7 +92,7 @@ def _check_place(file: Path) -> None:
     from nas.networks import MODEL_SUFFIX
 
     if file.suffix != MODEL_SUFFIX:
-        raise NasError(f"--out {file} does not end in {MODEL_SUFFIX}, by which other commands know a model")
+        raise NasError(f"--out {file} is no NAME{MODEL_SUFFIX}, by which other commands know a model")
     if file.is_dir():
         raise NasError(f"--out {file} is a folder; the name of a file expected")
 

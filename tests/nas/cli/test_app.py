@@ -150,9 +150,27 @@ def test_closed_streams_are_no_reason_to_fail(tmp_path: Path) -> None:
     assert nas_process("target", cwd=tmp_path, stdout=None, stderr=None, preexec_fn=close).returncode == 2
 
 
-def test_interrupted_is_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM"])
+def test_interrupted_is_one_sentence(tmp_path: Path, kind: str) -> None:
     program = "import os, signal; from nas.cli import app\n"
-    program += "app.build = lambda: lambda **_: os.kill(os.getpid(), signal.SIGINT)\n"
+    program += f"app.build = lambda: lambda **_: os.kill(os.getpid(), signal.{kind})\n"
     program += "raise SystemExit(app.main(['targets']))"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=Path.cwd())
     assert (ended.returncode, ended.stderr) == (128 + signal.SIGINT, "interrupted: stopped before the end\n")
+
+
+def test_termination_leaves_nothing_half_written(tmp_path: Path, model_file: Path) -> None:
+    program = "import os, signal, sys; from firmware import emit; from nas.cli import main\n"
+    program += "emit.write_vectors = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+    program += "raise SystemExit(main(sys.argv[1:]))"
+    words = ["export", str(model_file), "-t", "stm32l4r9", "-o", str(tmp_path / "out")]
+    ended = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, cwd=Path.cwd())
+    assert (ended.returncode, ended.stderr) == (errors.INTERRUPTED, "interrupted: stopped before the end\n")
+    assert [path.name for path in tmp_path.iterdir()] == [model_file.name]
+
+
+def test_the_handler_of_sigterm_comes_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with errors.termination_interrupts():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before

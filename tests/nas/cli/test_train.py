@@ -96,8 +96,8 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(
         (["small.json", "--task", "digits", "--device", "abacus"], ["device 'abacus'"]),
         (["small.json", "--task", "digits", "--resume"], ["nothing to resume", "small-digits.int8.checkpoint"]),
         (["small.json", "--task", "digits", "-o", "nowhere/m.int8"], ["nowhere"]),
-        (["small.json", "--task", "digits", "-o", "m.txt"], ["--out m.txt does not end in .int8"]),
-        (["small.json", "--task", "digits", "-o", ".int8"], ["--out .int8 does not end in .int8"]),
+        (["small.json", "--task", "digits", "-o", "m.txt"], ["--out m.txt is no NAME.int8"]),
+        (["small.json", "--task", "digits", "-o", ".int8"], ["--out .int8 is no NAME.int8"]),
     ],
 )
 def test_bad_input(nas: Nas, tmp_path: Path, words: list[str], parts: list[str]) -> None:
