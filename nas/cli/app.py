@@ -14,7 +14,10 @@ _HELP = (
     "Neural architecture search for microcontrollers: from a task, a chip and a budget to int8 C that has run on the "
     "core, bit for bit what Python predicted."
 )
-_EPILOG = "Exit codes: 0 done, 1 the answer is no (outputs differ, a tool is missing), 2 bad input, 130 interrupted."
+_EPILOG = (
+    "Exit codes: 0 done, 1 the answer is no (outputs differ, a tool is missing, no network is good enough), "
+    "2 bad input, 130 interrupted."
+)
 
 
 def _version(wanted: bool) -> None:

@@ -18,8 +18,8 @@ import typer
 from search_spaces.errors import NasError
 
 OK = 0
-DIFFERS = 1
-"""The command ran and the answer is no: outputs differ, or a tool is missing."""
+NO = 1
+"""The command ran and the answer is no: outputs differ, a tool is missing, or no network is accurate enough."""
 BAD_INPUT = 2
 FAULT = 70
 """A fault of this program (EX_SOFTWARE of sysexits.h), which no exit code of a command means."""

@@ -37,7 +37,7 @@ def doctor(
     )
     lines.append(f"missing and needed: {', '.join(broken)}" if broken else "everything that is needed is there")
     Output(json, quiet).result({"ok": not broken, "findings": [f.to_json() for f in findings]}, lines)
-    return errors.DIFFERS if broken else errors.OK
+    return errors.NO if broken else errors.OK
 
 
 def demo(
@@ -79,7 +79,7 @@ def demo(
         "seconds": result.seconds,
     }
     output.result(document, _verdict(result))
-    return errors.OK if result.validation.passed else errors.DIFFERS
+    return errors.OK if result.validation.passed else errors.NO
 
 
 def _verdict(result: Demo) -> Iterator[str]:

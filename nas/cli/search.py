@@ -54,8 +54,11 @@ def search(
     data: DataRoot = None,
     json: Json = False,
     quiet: Quiet = False,
-) -> None:
-    """Search for the most accurate networks within a budget; what does not fit is never trained."""
+) -> int:
+    """Search for the most accurate networks within a budget; what does not fit is never trained.
+
+    Exit code 1 where no trained network reaches the budget's least accuracy.
+    """
     from estimators import Budget
     from nas.networks import RUNS, run_folder
     from nas.search import engine
@@ -91,6 +94,7 @@ def search(
     output.result(result.to_dict(), _lines(result))
     if result.status == "stopped":
         raise errors.Interrupted(result.message)
+    return errors.NO if result.best is None else errors.OK
 
 
 def front(

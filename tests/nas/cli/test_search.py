@@ -144,6 +144,14 @@ def test_a_run_that_is_interrupted_and_then_killed_loses_nothing(nas: Nas, tmp_p
 
 
 @pytest.mark.usefixtures("untrained")
+def test_a_least_accuracy_that_nothing_reaches_is_a_no(nas: Nas, tmp_path: Path) -> None:
+    words = ("--task", "noise", "--trials", 2, "--sampler", "random", "--out", tmp_path / "run")
+    ended = nas("search", *words, "--budget", f"{BUDGET},min_accuracy=99.9%")
+    assert ended.code == 1
+    assert ended.out.splitlines()[-1] == "none of the 2 trained candidates reaches the budget's least accuracy"
+
+
+@pytest.mark.usefixtures("untrained")
 def test_no_room_is_one_sentence_and_the_run_can_go_on(nas: Nas, tmp_path: Path) -> None:
     def no_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
