@@ -114,7 +114,7 @@ class _Search:
         """Everything from wherever the run stands to its end."""
         self.open()
         if self.missing or self.promoted:
-            self.trainer.prepare(self.config, self.task)
+            self.trainer.prepare(self.config, self.task, self.progress.say)
             executor = open_executor(self.trainer, self.config, self.progress.tick)
             try:
                 self.progress.stage("search", self.complete, self.config.trials)

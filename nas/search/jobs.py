@@ -60,14 +60,15 @@ class Tick:
 
 
 OnTick = Callable[[Tick], None]
+Say = Callable[[str], None]
 Work = Callable[[Job, OnTick], Trained]
 
 
 class Trainer(Hashable, Protocol):
     """Whoever trains. Sent to worker processes, so it must be importable there, hold no data, and be hashable."""
 
-    def prepare(self, config: SearchConfig, task: TaskData) -> None:
-        """What is done once before any worker starts, such as training the teacher."""
+    def prepare(self, config: SearchConfig, task: TaskData, say: Say) -> None:
+        """What is done once before any worker starts, such as training the teacher; ``say`` takes lines for people."""
 
     def load(self, config: SearchConfig) -> Work:
         """What is done once in each process that trains, such as reading the data; returns what trains a job."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from firmware.int8_file import model_bytes
 from nas.search.config import SearchConfig, Stage
-from nas.search.jobs import Job, OnTick, Tick, Trained, Work
+from nas.search.jobs import Job, OnTick, Say, Tick, Trained, Work
 from nas.tasks import TaskData, load_task
 from nas.units import percent
 
@@ -22,14 +22,17 @@ _log = logging.getLogger(__name__)
 class QatTrainer:
     """Trains with the configuration's settings; each candidate's seed is its own."""
 
-    def prepare(self, config: SearchConfig, task: TaskData) -> None:
-        """Trains the teacher, or finds it in the cache, so that workers only read it."""
+    def prepare(self, config: SearchConfig, task: TaskData, say: Say) -> None:
+        """Trains the teacher, or finds it in the cache, so that workers only read it; ``say`` hears of its epochs."""
         from nas.training import load_teacher
+
+        def on_epoch(report: EpochReport) -> None:
+            say(f"teacher: epoch {report.epoch} of {report.epochs}, {percent(report.val_accuracy)} val")
 
         stages: list[Stage] = ["search", "final"] if config.promote else ["search"]
         for settings in map(config.settings, stages):
             if settings.distill is not None:
-                load_teacher(task, device=settings.device)  # on all cores: no worker needs them yet
+                load_teacher(task, device=settings.device, on_epoch=on_epoch)  # on all cores: no worker needs them yet
 
     def load(self, config: SearchConfig) -> Work:
         """Reads the data once."""

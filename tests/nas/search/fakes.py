@@ -23,7 +23,7 @@ from firmware.files import atomic_write
 from firmware.int8_file import model_bytes
 from firmware.int8_model import WEIGHTED, Int8Model, LayerWeights, Quant
 from nas.search.config import SearchConfig
-from nas.search.jobs import Job, OnTick, Tick, Trained
+from nas.search.jobs import Job, OnTick, Say, Tick, Trained
 from nas.search.progress import Progress
 from nas.search.records import Record
 from nas.search.run import Run
@@ -111,7 +111,7 @@ class FakeTrainer:
     broken: bool = False
     lost: str = ""
 
-    def prepare(self, config: SearchConfig, task: TaskData) -> None:
+    def prepare(self, config: SearchConfig, task: TaskData, say: Say) -> None:
         if self.broken:
             raise NasError("the teacher is ill")
 
