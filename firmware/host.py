@@ -43,7 +43,7 @@ class HostModel:
         self.output_shape: tuple[int, ...] = tuple(manifest["output"]["shape"])
         self.compiler = compiler or find_host_compiler()
         self._build = tempfile.TemporaryDirectory(prefix="nas-host-")
-        self.library: ctypes.CDLL | None = None
+        self.loaded: ctypes.CDLL | None = None
         self._program: Path | None = None
         try:
             sources = [self.folder.resolve() / source for source in manifest["sources"]]
@@ -51,9 +51,9 @@ class HostModel:
                 self._program = self._compile(sources, "model", _SANITIZERS)
             else:
                 flags = ("-shared", "-fvisibility=hidden")
-                self.library = ctypes.CDLL(str(self._compile(sources, "model.so", flags)))
-                self.library.host_run.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-                self.library.host_run.restype = None
+                self.loaded = ctypes.CDLL(str(self._compile(sources, "model.so", flags)))
+                self.loaded.host_run.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+                self.loaded.host_run.restype = None
         except BaseException:
             self._build.cleanup()
             raise
@@ -69,15 +69,15 @@ class HostModel:
         x = np.ascontiguousarray(x)
         if self._program is not None:
             return self._run_program(self._program, x)
-        if self.library is None:
+        if self.loaded is None:
             raise NasError(f"the host build of {self.folder} is closed; open a new HostModel")
         outputs = np.empty((len(x), *self.output_shape), np.int8)
-        self.library.host_run(x.ctypes.data, outputs.ctypes.data, len(x))
+        self.loaded.host_run(x.ctypes.data, outputs.ctypes.data, len(x))
         return outputs
 
     def close(self) -> None:
         """Unloads the library and removes the build; a second call does nothing."""
-        library, self.library, self._program = self.library, None, None
+        library, self.loaded, self._program = self.loaded, None, None
         if library is not None:
             # ctypes never unloads what it loaded, and a search opens hundreds of models.
             _ctypes.dlclose(library._handle)

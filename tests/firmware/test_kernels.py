@@ -83,7 +83,7 @@ def compare_every_tensor(
         for index in range(len(x)):
             host.run(x[index : index + 1])
             for number, (name, shape) in enumerate(model.graph.shapes.items()):
-                array = (ctypes.c_int8 * int(np.prod(shape))).in_dll(host.library, f"TENSOR_{number}")
+                array = (ctypes.c_int8 * int(np.prod(shape))).in_dll(host.loaded, f"TENSOR_{number}")
                 got = np.ctypeslib.as_array(array).reshape(shape)
                 np.testing.assert_array_equal(got, expected[name][index], err_msg=name)
 
