@@ -107,8 +107,10 @@ def start(folder: Path, *words: object, **options: Any) -> subprocess.Popen[str]
 
 
 def wait_for(process: subprocess.Popen[str], run: Path, complete: int) -> None:
+    end = time.monotonic() + 60
     while len(records(run, "complete")) < complete:
         assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < end, f"{complete} candidates are not trained after a minute"
         time.sleep(0.05)
 
 
