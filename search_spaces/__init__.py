@@ -3,6 +3,7 @@
 from search_spaces.builder import GraphBuilder
 from search_spaces.ds_cnn import DsCnn
 from search_spaces.errors import NasError
+from search_spaces.frontend import Features, FrontEnd
 from search_spaces.geometry import Padding, window
 from search_spaces.graph import INPUT, Graph
 from search_spaces.ops import (
@@ -15,6 +16,7 @@ from search_spaces.ops import (
     MaxPool,
     Mul,
     Op,
+    Scale,
     Shape,
     Sigmoid,
     Softmax,
@@ -32,6 +34,8 @@ __all__ = [
     "Conv2D",
     "DepthwiseConv2D",
     "DsCnn",
+    "Features",
+    "FrontEnd",
     "FullyConnected",
     "Graph",
     "GraphBuilder",
@@ -41,6 +45,7 @@ __all__ = [
     "Op",
     "Padding",
     "PublishedNetwork",
+    "Scale",
     "SearchSpace",
     "Shape",
     "Sigmoid",

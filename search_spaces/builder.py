@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from search_spaces.frontend import FrontEnd
 from search_spaces.geometry import Padding
 from search_spaces.graph import INPUT, Graph
 from search_spaces.ops import (
@@ -15,6 +16,7 @@ from search_spaces.ops import (
     Mul,
     Op,
     Pair,
+    Scale,
     Shape,
     Sigmoid,
     Softmax,
@@ -37,8 +39,9 @@ class GraphBuilder:
 
     input = INPUT
 
-    def __init__(self, input_shape: Shape) -> None:
+    def __init__(self, input_shape: Shape, frontend: FrontEnd | None = None) -> None:
         self.input_shape = input_shape
+        self.frontend = frontend
         self._ops: list[Op] = []
         self._shapes: dict[str, Shape] = {INPUT: input_shape}
 
@@ -47,7 +50,7 @@ class GraphBuilder:
 
     def build(self, name: str = "") -> Graph:
         """The graph; raises NasError where the operations do not make one."""
-        return Graph(self.input_shape, tuple(self._ops), name)
+        return Graph(self.input_shape, tuple(self._ops), name, self.frontend)
 
     def _add(self, op: Op) -> str:
         self._shapes[op.output] = op.output_shape([self._shapes[n] for n in op.inputs])
@@ -134,6 +137,9 @@ class GraphBuilder:
 
     def mul(self, a: str, b: str, activation: Activation = Activation.NONE) -> str:
         return self._add(Mul(inputs=(a, b), output=self._name("mul"), activation=activation))
+
+    def scale(self, x: str) -> str:
+        return self._add(Scale(inputs=(x,), output=self._name("scale")))
 
     def sigmoid(self, x: str) -> str:
         return self._add(Sigmoid(inputs=(x,), output=self._name("sigmoid")))

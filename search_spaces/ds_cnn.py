@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from search_spaces.builder import GraphBuilder
-from search_spaces.graph import Graph
 from search_spaces.ops import Activation
 from search_spaces.space import Choice, SearchSpace, Value, register_space
 
@@ -49,10 +48,8 @@ class DsCnn(SearchSpace):
             ]
         return [*rows, Choice("residual", (False, True)), Choice("head", (0, 32, 64, 128, 256))]
 
-    def build(self, choices: Mapping[str, Value]) -> Graph:
-        self.check(choices)
+    def layers(self, builder: GraphBuilder, choices: Mapping[str, Value]) -> None:
         number = {name: value for name, value in choices.items() if isinstance(value, int)}
-        builder = GraphBuilder(self.input_shape)
         kernel = STEM_KERNELS[str(choices["stem_kernel"])]
         x = builder.conv(builder.input, number["stem_width"], kernel, number["stem_stride"])
         for stage in range(1, STAGES + 1):
@@ -68,7 +65,6 @@ class DsCnn(SearchSpace):
         if number["head"]:
             x = builder.conv(x, number["head"])
         builder.dense(builder.global_avg_pool(x), self.classes)
-        return builder.build(self.name)
 
 
 def _block(builder: GraphBuilder, x: str, *, width: int, kernel: int, stride: int, residual: bool) -> str:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from search_spaces.errors import NasError
+from search_spaces.frontend import FrontEnd
 from search_spaces.geometry import Padding
 from search_spaces.ops import OPS, Activation, Op, Pair, Shape
 
@@ -25,6 +26,7 @@ class Graph:
 
     Every tensor is named by the operation that writes it; the input is the tensor ``"input"``, the output is what the
     last operation writes. Equality and hash compare operations by tensor names; ``digest`` does not depend on names.
+    ``frontend`` makes the input from sound; None where the input comes as it is.
 
     Raises NasError when a tensor is read before it is written, written twice, never read, or when shapes do not fit.
     """
@@ -32,8 +34,13 @@ class Graph:
     input_shape: Shape
     ops: tuple[Op, ...]
     name: str = field(default="", compare=False)
+    frontend: FrontEnd | None = None
 
     def __post_init__(self) -> None:
+        if self.frontend is not None and self.frontend.shape != self.input_shape:
+            raise NasError(
+                f"input_shape {self.input_shape}: front end {self.frontend.name!r} gives {self.frontend.shape}"
+            )
         if not self.ops:
             raise NasError(f"graph {self.name!r} has no operations; it needs at least one")
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:
@@ -93,12 +100,21 @@ class Graph:
         rows = [
             _op_json(op) | {"inputs": [number[n] for n in op.inputs], "output": number[op.output]} for op in self.ops
         ]
-        text = json.dumps([list(self.input_shape), rows], sort_keys=True, separators=(",", ":"))
+        about: list[Any] = [list(self.input_shape), rows]
+        if self.frontend is not None:
+            about.append(self.frontend.to_json())
+        text = json.dumps(about, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; ``Graph.from_json`` reads them back."""
-        return {"name": self.name, "input_shape": list(self.input_shape), "ops": [_op_json(op) for op in self.ops]}
+        front = {} if self.frontend is None else {"frontend": self.frontend.to_json()}
+        return {
+            "name": self.name,
+            "input_shape": list(self.input_shape),
+            **front,
+            "ops": [_op_json(op) for op in self.ops],
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Graph:
@@ -106,7 +122,8 @@ class Graph:
         try:
             ops = tuple(_op_from_json(row) for row in data["ops"])
             height, width, channels = (_integer(extent) for extent in data["input_shape"])
-            return cls((height, width, channels), ops, str(data["name"]))
+            front = FrontEnd.from_json(data["frontend"]) if "frontend" in data else None
+            return cls((height, width, channels), ops, str(data["name"]), front)
         except NasError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:

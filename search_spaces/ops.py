@@ -182,6 +182,18 @@ class Mul(_Binary):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scale(Op):
+    """The input times one learned positive number.
+
+    On the device it is nothing at all: the bytes stay, their quantisation's scale is multiplied. So it counts neither
+    MACs nor parameters: like a BatchNorm it is folded.
+    """
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        return shapes[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sigmoid(Op):
     """Logistic function of every element."""
 
@@ -208,6 +220,7 @@ OPS: dict[str, type[Op]] = {
         UpsampleNearest,
         Add,
         Mul,
+        Scale,
         Sigmoid,
         Softmax,
     )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces import DsCnn
-from search_spaces.published import ds_cnn_choices
+from search_spaces.published.ds_cnn import ds_cnn_choices
 
 
 def kinds(space: DsCnn, **changes: object) -> list[str]:
