@@ -3,9 +3,9 @@
 For each frame of 16-bit samples:
 
 1. Window: ``x = sample * window``, 31 bits; zeros up to the FFT's size.
-2. FFT of pairs of samples as complex numbers, in place, decimation in time. A pass of radix 4 multiplies by twiddles and
-   divides by 4 in one step (``x * w >> 16`` with w in Q14); one of radix 2, first where the size asks for it, has no
-   twiddles and divides by 2. So nothing overflows 32 bits and each pass rounds towards minus infinity.
+2. FFT of pairs of samples as complex numbers, in place, decimation in time. A pass of radix 4 multiplies by twiddles
+   and divides by 4 in one step (``x * w >> 16`` with w in Q14); one of radix 2, first where the size asks for it, has
+   no twiddles and divides by 2. So nothing overflows 32 bits and each pass rounds towards minus infinity.
 3. Split into the spectrum of the real signal, halved once more; squared magnitudes, of 64 bits, lose POWER_SHIFT bits.
 4. Mel bands: each bin is shared between the band that rises over it and the one that falls.
 5. log2 with LOG_BITS fractional bits, from a table with linear interpolation, not below LOG_FLOOR.
@@ -121,21 +121,24 @@ def _power(constants: Tables, re: Int64, im: Int64) -> Int64:
     c, s = (table.astype(np.int64)[:, None] for table in (constants.split_cos, constants.split_sin))
     x = even_r + (odd_r * c >> 16) - (odd_i * s >> 16)
     y = even_i + (odd_r * s >> 16) + (odd_i * c >> 16)
-    return x * x + y * y >> POWER_SHIFT
+    power: Int64 = x * x + y * y >> POWER_SHIFT
+    return power
 
 
 def _bands(constants: Tables, power: Int64) -> Int64:
-    """Energies (mel_bands, N): of each segment between corners, the rising part to one band, the rest to the band below."""
+    """Energies (mel_bands, N): of each segment between corners the rising part goes to one band, the rest below."""
     rising = power * constants.rising[:, None]
     edges = constants.edges.astype(np.intp)
     up, total = (_segments(x, edges) for x in (rising, power))
-    return up[:-1] + (total[1:] << MEL_BITS) - up[1:]
+    energies: Int64 = up[:-1] + (total[1:] << MEL_BITS) - up[1:]
+    return energies
 
 
 def _segments(x: Int64, edges: NDArray[np.intp]) -> Int64:
     """Sums of the rows of ``x`` between ``edges``; an empty segment gives 0."""
     running = np.concatenate([np.zeros((1, x.shape[1]), np.int64), np.cumsum(x, axis=0)])
-    return running[edges[1:]] - running[edges[:-1]]
+    sums: Int64 = running[edges[1:]] - running[edges[:-1]]
+    return sums
 
 
 def _log2(x: Int64) -> Int64:
@@ -150,7 +153,8 @@ def _log2(x: Int64) -> Int64:
     index, rest = mantissa >> segment_bits, mantissa & ((1 << segment_bits) - 1)
     table = _LOG_TABLE
     fraction = table[index] + ((table[index + 1] - table[index]) * rest >> segment_bits)
-    return (exponent << LOG_BITS) + (fraction >> (LOG_TABLE_BITS - LOG_BITS))
+    result: Int64 = (exponent << LOG_BITS) + (fraction >> (LOG_TABLE_BITS - LOG_BITS))
+    return result
 
 
 _LOG_TABLE: Int64 = np.rint(np.log2(1 + np.arange(LOG_SEGMENTS + 1) / LOG_SEGMENTS) * (1 << LOG_TABLE_BITS)).astype(
@@ -166,4 +170,5 @@ def _to_int8(constants: Tables, logs: Int64) -> NDArray[np.int8]:
     else:
         shift = LOG_BITS + TRANSFORM_BITS
         scaled = (constants.transform.astype(np.int64) @ centred + (1 << (shift - 1))) >> shift
-    return np.clip(scaled, INT8_MIN, INT8_MAX).astype(np.int8)
+    limited: Int64 = np.clip(scaled, INT8_MIN, INT8_MAX)
+    return limited.astype(np.int8)
