@@ -41,6 +41,7 @@ class Budget:
     table_bytes: float | None = None
     code_bytes: float | None = None
     cycles: float | None = None
+    frontend_cycles: float | None = None
     seconds: float | None = None
     joules: float | None = None
     min_accuracy: float | None = None

@@ -7,7 +7,8 @@ macs       products summed for LANES outputs at once; taps in the padding are sk
            rounded up to LANES
 lone_macs  products summed for one output alone: depthwise channels that are left over, or have several outputs
 taps       elements that the windows of a pooling step read inside the image
-runs       innermost loops entered: a kernel row inside the image, for each group
+runs       innermost loops entered: a kernel row inside the image, for each group; for Add and Mul the pieces of the
+           output along which no operand is resized (``joined``)
 outputs    output values: requantised, clamped, stored
 groups     outputs that share the innermost loop, or stand alone, at each output position
 pixels     output positions: the taps inside the image are found once for each
@@ -23,12 +24,14 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
+from estimators.elementwise import joined
 from estimators.kernels import Kernel, Term
 from estimators.plan import Plan, Step
 from search_spaces.geometry import Padding, window
 from search_spaces.ops import AvgPool, Conv2D, DepthwiseConv2D, FullyConnected, MaxPool, Op, Shape
 
 Terms = Mapping[Term, int]
+Shapes = tuple[Shape, ...]
 
 LANES: Final = 4
 """Filters or depthwise channels that are computed together; the kernels call it so too."""
@@ -36,21 +39,12 @@ LANES: Final = 4
 
 def cycles(plan: Plan) -> float:
     """Cycles of one inference."""
-    prices = plan.target.cycles.kernels
-    shapes = plan.graph.shapes
-    total = 0.0
-    for step in plan.steps:
-        op, price = step.op, prices[step.kernel]
-        counts = TERMS[step.kernel](op, shapes[op.inputs[0]], shapes[op.output])
-        for term, coefficient in price.items():
-            total += coefficient * counts[term]
-    return total
+    return sum(step_cycles(plan, step) for step in plan.steps)
 
 
 def terms(plan: Plan, step: Step) -> Terms:
     """What the kernel of one step of ``plan`` counts."""
-    shapes = plan.graph.shapes
-    return TERMS[step.kernel](step.op, shapes[step.op.inputs[0]], shapes[step.op.output])
+    return TERMS[step.kernel](step.op, *plan.shapes(step))
 
 
 def step_cycles(plan: Plan, step: Step) -> float:
@@ -79,13 +73,13 @@ def _inside(op: Conv2D | DepthwiseConv2D | MaxPool | AvgPool, shape: Shape) -> t
     )
 
 
-def _conv2d(op: Op, shape: Shape, out: Shape) -> Terms:
+def _conv2d(op: Op, shapes: Shapes, out: Shape) -> Terms:
     assert isinstance(op, Conv2D)
-    rows, columns = _inside(op, shape)
+    rows, columns = _inside(op, shapes[0])
     height, width, filters = out
     groups = -(-filters // LANES)
     return {
-        "macs": rows * columns * shape[2] * groups * LANES,
+        "macs": rows * columns * shapes[0][2] * groups * LANES,
         # Taps of a kernel row lie side by side and make one run, unless dilation parts them.
         "runs": rows * (width if op.dilation[1] == 1 else columns) * groups,
         "outputs": height * width * filters,
@@ -95,9 +89,9 @@ def _conv2d(op: Op, shape: Shape, out: Shape) -> Terms:
     }
 
 
-def _depthwise(op: Op, shape: Shape, out: Shape) -> Terms:
+def _depthwise(op: Op, shapes: Shapes, out: Shape) -> Terms:
     assert isinstance(op, DepthwiseConv2D)
-    rows, columns = _inside(op, shape)
+    rows, columns = _inside(op, shapes[0])
     height, width, channels = out
     groups, alone = divmod(channels, LANES) if op.multiplier == 1 else (0, channels)
     return {
@@ -111,14 +105,15 @@ def _depthwise(op: Op, shape: Shape, out: Shape) -> Terms:
     }
 
 
-def _fully_connected(op: Op, shape: Shape, out: Shape) -> Terms:
+def _fully_connected(op: Op, shapes: Shapes, out: Shape) -> Terms:
     assert isinstance(op, FullyConnected)
-    return {"macs": shape[0] * shape[1] * shape[2] * op.units, "outputs": op.units, "calls": 1}
+    height, width, channels = shapes[0]
+    return {"macs": height * width * channels * op.units, "outputs": op.units, "calls": 1}
 
 
-def _pool(op: Op, shape: Shape, out: Shape) -> Terms:
+def _pool(op: Op, shapes: Shapes, out: Shape) -> Terms:
     assert isinstance(op, MaxPool | AvgPool)
-    rows, columns = _inside(op, shape)
+    rows, columns = _inside(op, shapes[0])
     height, width, channels = out
     return {
         "taps": rows * columns * channels,
@@ -129,21 +124,26 @@ def _pool(op: Op, shape: Shape, out: Shape) -> Terms:
     }
 
 
-def _elementwise(op: Op, shape: Shape, out: Shape) -> Terms:
+def _elementwise(op: Op, shapes: Shapes, out: Shape) -> Terms:
     height, width, channels = out
     return {"outputs": height * width * channels, "pixels": height * width, "calls": 1}
 
 
-TERMS: Final[dict[Kernel, Callable[[Op, Shape, Shape], Terms]]] = {
+def _binary(op: Op, shapes: Shapes, out: Shape) -> Terms:
+    (height, width, length), _ = joined(out, shapes)
+    return {"outputs": height * width * length, "runs": height * width, "calls": 1}
+
+
+TERMS: Final[dict[Kernel, Callable[[Op, Shapes, Shape], Terms]]] = {
     "conv2d_s8": _conv2d,
     "depthwise_conv2d_s8": _depthwise,
     "fully_connected_s8": _fully_connected,
     "max_pool_s8": _pool,
     "avg_pool_s8": _pool,
     "upsample_nearest_s8": _elementwise,
-    "add_s8": _elementwise,
-    "mul_s8": _elementwise,
+    "add_s8": _binary,
+    "mul_s8": _binary,
     "lookup_s8": _elementwise,
     "softmax_s8": _elementwise,
 }
-"""How the terms of each kernel are counted from the operation, the shape of its first input, and its output's shape."""
+"""How the terms of each kernel are counted from the operation, the shapes it reads, and its output's shape."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from estimators.arena import aligned
+from estimators.frontend import table_bytes
 from estimators.kernels import Kernel
 from estimators.plan import Plan
 
@@ -40,7 +41,8 @@ _WEIGHTED: Final[frozenset[Kernel]] = frozenset({"conv2d_s8", "depthwise_conv2d_
 
 
 class Flash(NamedTuple):
-    """Bytes of flash. ``tables`` are requantisation and look-up tables, parameter structures, and padding to words."""
+    """Bytes of flash. ``tables`` are requantisation and look-up tables, a front end's constants, parameter structures,
+    and padding to words."""
 
     weights: int
     bias: int
@@ -75,4 +77,7 @@ def flash(plan: Plan) -> Flash:
             tables += REQUANTISATION_BYTES * channels + aligned(count) - count
         elif kernel == "lookup_s8":
             tables += LOOKUP_BYTES
+    if plan.graph.frontend is not None:
+        tables += table_bytes(plan.graph.frontend)
+        text += plan.target.frontend.code
     return Flash(weights, bias, tables, text)

@@ -45,8 +45,8 @@ TERMS_OF: Final[dict[Kernel, tuple[Term, ...]]] = {
     "max_pool_s8": ("taps", "runs", "outputs", "pixels", "calls"),
     "avg_pool_s8": ("taps", "runs", "outputs", "pixels", "calls"),
     "upsample_nearest_s8": ("outputs", "pixels", "calls"),
-    "add_s8": ("outputs", "pixels", "calls"),
-    "mul_s8": ("outputs", "pixels", "calls"),
+    "add_s8": ("outputs", "runs", "calls"),
+    "mul_s8": ("outputs", "runs", "calls"),
     "lookup_s8": ("outputs", "calls"),
     "softmax_s8": ("outputs", "pixels", "calls"),
 }
@@ -70,7 +70,10 @@ IN_PLACE: Final[frozenset[Kernel]] = frozenset({"add_s8", "mul_s8", "lookup_s8",
 
 
 def kernel_of(op: Op) -> Kernel:
-    """The kernel that runs ``op``; raises NasError for an operation that our firmware has no kernel for."""
+    """The kernel that runs ``op``; raises NasError for an operation that our firmware has no kernel for.
+
+    A Scale needs none: it changes what bytes mean, not the bytes.
+    """
     try:
         return KERNEL_OF[type(op)]
     except KeyError:

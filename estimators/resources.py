@@ -8,7 +8,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from estimators import energy
+from estimators import energy, frontend
 from estimators.cycles import cycles
 from estimators.flash import flash
 from estimators.kinds import EXACT, weakest
@@ -23,8 +23,10 @@ class Resources:
 
     ``sram_bytes`` = ``arena_bytes`` (input, output and kernel scratch included) + ``stack_bytes`` (of
     ``model_invoke``) + ``data_bytes`` (other static variables).
-    ``flash_bytes`` = ``weights_bytes`` + ``bias_bytes`` + ``table_bytes`` (requantisation and look-up tables, parameter
-    structures) + ``code_bytes`` (kernels and model.c).
+    ``flash_bytes`` = ``weights_bytes`` + ``bias_bytes`` + ``table_bytes`` (requantisation and look-up tables, a front
+    end's constants, parameter structures) + ``code_bytes`` (kernels, front end and model.c).
+    ``cycles`` are those of one inference and, where the network starts from sound, of the ``frontend_cycles`` that make
+    its input from a whole clip; streaming spreads those over the frames.
     ``kinds`` says for every field how far it can be trusted; see ``estimators.kinds``.
     """
 
@@ -40,6 +42,7 @@ class Resources:
     table_bytes: int
     code_bytes: int
     cycles: int
+    frontend_cycles: int = 0
     seconds: float
     joules: float
     kinds: Mapping[str, str] = field(compare=False, repr=False)
@@ -57,7 +60,9 @@ def estimate(plan: Plan) -> Resources:
     """What the firmware of ``plan`` costs, without building it."""
     target, graph = plan.target, plan.graph
     memory, constants = sram(plan), flash(plan)
-    count = round(cycles(plan))
+    front = graph.frontend
+    front_cycles = 0 if front is None else round(frontend.cycles(front, target.frontend.cycles))
+    count = round(cycles(plan)) + front_cycles
     duration = energy.seconds(target, count)
     return Resources(
         params=graph.params,
@@ -72,17 +77,23 @@ def estimate(plan: Plan) -> Resources:
         table_bytes=constants.tables,
         code_bytes=constants.code,
         cycles=count,
+        frontend_cycles=front_cycles,
         seconds=duration,
         joules=energy.joules(target, duration),
-        kinds=_kinds(target),
+        kinds=_kinds(target, front is not None),
     )
 
 
 @cache
-def _kinds(target: Target) -> Mapping[str, str]:
-    """The kind of each field on ``target``: a sum or product is as good as its weakest part."""
-    stack, data, code = target.stack.kind, target.data.kind, target.code.kind
-    duration = weakest(target.cycles.kind, target.clock.kind)
+def _kinds(target: Target, sound: bool) -> Mapping[str, str]:
+    """The kind of each field on ``target``: a sum or product is as good as its weakest part.
+
+    ``sound``: with a front end. Without one, its cycles are exactly 0.
+    """
+    front = target.frontend.kind if sound else EXACT
+    stack, data, code = weakest(target.stack.kind, front), target.data.kind, weakest(target.code.kind, front)
+    cycles_kind = weakest(target.cycles.kind, front)
+    duration = weakest(cycles_kind, target.clock.kind)
     if target.wait_states is not None:
         duration = weakest(duration, target.wait_states.kind)
     exact = dict.fromkeys(QUANTITIES, EXACT)
@@ -94,7 +105,8 @@ def _kinds(target: Target) -> Mapping[str, str]:
             "data_bytes": data,
             "flash_bytes": code,
             "code_bytes": code,
-            "cycles": target.cycles.kind,
+            "cycles": cycles_kind,
+            "frontend_cycles": front,
             "seconds": duration,
             "joules": weakest(duration, target.power[0].kind),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from estimators.frontend import data_bytes
 from estimators.plan import Plan
 
 
@@ -20,6 +21,10 @@ class Sram(NamedTuple):
 
 
 def sram(plan: Plan) -> Sram:
-    """SRAM in bytes: the plan's arena, the stack of the kernel that needs most, other static data."""
+    """SRAM in bytes: the plan's arena, the stack of the kernel or front end that needs most, other static data."""
     depth = plan.target.stack.kernels
-    return Sram(plan.arena_bytes, max(depth[step.kernel] for step in plan.steps), plan.target.data.bytes)
+    stack, data = max(depth[step.kernel] for step in plan.steps), plan.target.data.bytes
+    front_end = plan.graph.frontend
+    if front_end is not None:
+        stack, data = max(stack, plan.target.frontend.stack), data + data_bytes(front_end)
+    return Sram(plan.arena_bytes, stack, data)

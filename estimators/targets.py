@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 
+from estimators.frontend import FRONT_END_TERMS, FrontEndTerm
 from estimators.kernels import KERNELS, TERMS_OF, Kernel, Term
 from estimators.kinds import EXACT, check_kind
 from search_spaces.errors import NasError
@@ -133,6 +134,21 @@ class Code(_Sourced):
     calls: dict[Kernel, Bytes]
 
 
+class FrontEndCosts(_Sourced):
+    """An audio front end: bytes of stack and code, and cycles by the terms of ``estimators.frontend``."""
+
+    stack: Bytes
+    code: Bytes
+    cycles: dict[FrontEndTerm, Coefficient]
+
+    @model_validator(mode="after")
+    def _every_term_has_a_price(self) -> Self:
+        missing = [term for term in FRONT_END_TERMS if term not in self.cycles]
+        if missing:
+            raise ValueError(f"cycles lacks term {missing[0]!r}; it needs {', '.join(FRONT_END_TERMS)}")
+        return self
+
+
 class Power(_Sourced):
     """Power while inferring in watts, in one way of supplying the chip."""
 
@@ -153,6 +169,7 @@ class Target(_Table):
     data: StaticData
     cycles: Cycles
     code: Code
+    frontend: FrontEndCosts
     power: Annotated[tuple[Power, ...], Strict(False), Field(min_length=1)]
 
     def __hash__(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from estimators import Kernel, Plan, Step
+from estimators.elementwise import joined
 from firmware.c_text import Value, extents, initializer, plain, table
 from firmware.int8_model import Int8Model
 from firmware.integers import (
@@ -48,11 +49,19 @@ class Call:
 
 
 def tensors(plan: Plan) -> dict[str, Tensor]:
-    """Every tensor of the plan by name, in the order of the graph; names from users appear in comments alone."""
-    shapes = plan.graph.shapes
+    """The tensors that have bytes of their own, by name, in the order of the graph.
+
+    Names from users appear in comments alone, there also the names that a Scale gives to the same bytes.
+    """
+    shapes, places = plan.graph.shapes, plan.placements
+    names: dict[str, list[str]] = {}
+    for name in places:
+        names.setdefault(plan.sources[name], []).append(name)
     result: dict[str, Tensor] = {}
-    for index, (name, place) in enumerate(plan.placements.items()):
-        comment = f"{plain(name)}, {extents(shapes[name])}, steps {place.first} to {place.last}"
+    for index, (name, aliases) in enumerate(names.items()):
+        place = places[name]
+        known_as = " = ".join(plain(alias) for alias in aliases)
+        comment = f"{known_as}, {extents(shapes[name])}, steps {place.first} to {place.last}"
         result[name] = Tensor(f"TENSOR_{index}", place.offset, place.size, comment)
     return result
 
@@ -65,14 +74,14 @@ def calls(model: Int8Model, plan: Plan) -> list[Call]:
 
 def _call(model: Int8Model, step: Step, index: int, macros: Mapping[str, str]) -> Call:
     op, shapes = step.op, model.graph.shapes
-    constants, extra = _WRITERS[step.kernel](model, op, index)
-    first, *others = (macros[name] for name in op.inputs)
+    constants, extra = _WRITERS[step.kernel](model, step, index)
+    first, *others = (macros[name] for name in step.reads)
     if step.kernel == "lookup_s8":
         arguments = (*extra, first, macros[op.output])
     else:
         arguments = (f"&params_{index}", first, *others, *extra, macros[op.output])
     comment = (
-        f"{index}: {op.kind} {plain(op.output)}: {' and '.join(extents(shapes[name]) for name in op.inputs)} to "
+        f"{index}: {op.kind} {plain(op.output)}: {' and '.join(_operand(step, i, shapes) for i in range(op.arity))} to "
         f"{extents(shapes[op.output])}"
     )
     macs = op.macs([shapes[name] for name in op.inputs], shapes[op.output])
@@ -81,6 +90,12 @@ def _call(model: Int8Model, step: Step, index: int, macros: Mapping[str, str]) -
     if step.in_place is not None:
         comment += f", over {plain(step.in_place)}"
     return Call(comment, step.kernel, constants, arguments)
+
+
+def _operand(step: Step, index: int, shapes: Mapping[str, Shape]) -> str:
+    """Shape of an input; where an UpsampleNearest is fused into the step, from which one to which one."""
+    source, size = shapes[step.reads[index]], shapes[step.op.inputs[index]]
+    return extents(source) if source == size else f"{extents(source)} upsampled to {extents(size)}"
 
 
 Written = tuple[tuple[str, ...], tuple[str, ...]]
@@ -138,33 +153,38 @@ def _ranges(numbers: LayerIntegers) -> dict[str, Value]:
     }
 
 
-def _conv2d(model: Int8Model, op: Op, index: int) -> Written:
+def _conv2d(model: Int8Model, step: Step, index: int) -> Written:
+    op = step.op
     assert isinstance(op, Conv2D)
     tables, ranges, names = _layer(model, op, index)
     values = {"window": _window(model.graph, op), "output_channels": op.filters, **ranges}
     return (*tables, _params("conv2d_s8_params", index, values)), names
 
 
-def _depthwise(model: Int8Model, op: Op, index: int) -> Written:
+def _depthwise(model: Int8Model, step: Step, index: int) -> Written:
+    op = step.op
     assert isinstance(op, DepthwiseConv2D)
     tables, ranges, names = _layer(model, op, index)
     values = {"window": _window(model.graph, op), "channel_multiplier": op.multiplier, **ranges}
     return (*tables, _params("depthwise_conv2d_s8_params", index, values)), names
 
 
-def _dense(model: Int8Model, op: Op, index: int) -> Written:
+def _dense(model: Int8Model, step: Step, index: int) -> Written:
+    op = step.op
     assert isinstance(op, FullyConnected)
     tables, ranges, names = _layer(model, op, index)
     values = {"input_size": int(np.prod(model.graph.shapes[op.inputs[0]])), "output_size": op.units, **ranges}
     return (*tables, _params("fully_connected_s8_params", index, values)), names
 
 
-def _pool(model: Int8Model, op: Op, index: int) -> Written:
+def _pool(model: Int8Model, step: Step, index: int) -> Written:
+    op = step.op
     assert isinstance(op, MaxPool | AvgPool)
     return (_params("window_params", index, _window(model.graph, op)),), ()
 
 
-def _upsample(model: Int8Model, op: Op, index: int) -> Written:
+def _upsample(model: Int8Model, step: Step, index: int) -> Written:
+    op = step.op
     (height, width, channels), (out_height, out_width, _) = (
         model.graph.shapes[op.inputs[0]],
         model.graph.shapes[op.output],
@@ -179,52 +199,45 @@ def _upsample(model: Int8Model, op: Op, index: int) -> Written:
     return (_params("upsample_nearest_s8_params", index, values),), ()
 
 
-def _broadcast(shape: Shape, out: Shape) -> dict[str, Value]:
-    """Steps through an input along each axis of the output, 0 where it repeats."""
-    _, width, channels = shape
-    steps = {"row": width * channels, "column": channels, "channel": 1}
-    return {
-        axis: 0 if size == 1 and extent > 1 else step
-        for (axis, step), size, extent in zip(steps.items(), shape, out, strict=True)
-    }
+def _operands(model: Int8Model, step: Step) -> dict[str, Value]:
+    """Shapes of output and inputs, as few loops as they allow."""
+    shapes = model.graph.shapes
+    out, (first, second) = joined(shapes[step.op.output], [shapes[name] for name in step.reads])
+    return {name: _shape(shape) for name, shape in (("output", out), ("input1", first), ("input2", second))}
 
 
-def _operands(model: Int8Model, op: Op) -> dict[str, Value]:
-    first, second = (model.graph.shapes[name] for name in op.inputs)
-    out = model.graph.shapes[op.output]
-    return {
-        "height": out[0],
-        "width": out[1],
-        "channels": out[2],
-        "stride1": _broadcast(first, out),
-        "stride2": _broadcast(second, out),
-    }
+def _shape(shape: Shape) -> dict[str, Value]:
+    return dict(zip(("height", "width", "channels"), shape, strict=True))
 
 
-def _add(model: Int8Model, op: Op, index: int) -> Written:
+def _add(model: Int8Model, step: Step, index: int) -> Written:
+    op = step.op
     assert isinstance(op, Add)
-    values = {**_operands(model, op), **asdict(add_integers(model, op))}
+    values = {**_operands(model, step), **asdict(add_integers(model, op))}
     return (_params("add_s8_params", index, values),), ()
 
 
-def _mul(model: Int8Model, op: Op, index: int) -> Written:
+def _mul(model: Int8Model, step: Step, index: int) -> Written:
+    op = step.op
     assert isinstance(op, Mul)
-    values = {**_operands(model, op), **asdict(mul_integers(model, op))}
+    values = {**_operands(model, step), **asdict(mul_integers(model, op))}
     return (_params("mul_s8_params", index, values),), ()
 
 
-def _lookup(model: Int8Model, op: Op, index: int) -> Written:
+def _lookup(model: Int8Model, step: Step, index: int) -> Written:
+    op = step.op
     size = int(np.prod(model.graph.shapes[op.output]))
     return (table("int8_t", f"table_{index}", lookup_table(model, op)),), (f"table_{index}", str(size))
 
 
-def _softmax(model: Int8Model, op: Op, index: int) -> Written:
+def _softmax(model: Int8Model, step: Step, index: int) -> Written:
+    op = step.op
     height, width, channels = model.graph.shapes[op.output]
     values = {"rows": height * width, "channels": channels, **asdict(softmax_integers(model, op))}
     return (_params("softmax_s8_params", index, values),), ()
 
 
-_WRITERS: dict[Kernel, Callable[[Int8Model, Op, int], Written]] = {
+_WRITERS: dict[Kernel, Callable[[Int8Model, Step, int], Written]] = {
     "conv2d_s8": _conv2d,
     "depthwise_conv2d_s8": _depthwise,
     "fully_connected_s8": _dense,

@@ -18,10 +18,11 @@ from firmware import reference
 from firmware.c_steps import calls, tensors
 from firmware.c_text import checked_name, float_literal, plain
 from firmware.folder import FORMAT, FORMAT_VERSION, MANIFEST, digests, new_folder
+from firmware.frontend import c_source
 from firmware.int8_file import save_model
 from firmware.int8_model import Int8Model, Quant
 from firmware.render import render
-from firmware.vectors import checked_vectors, write_vectors
+from firmware.vectors import checked_clips, checked_vectors, with_features, write_vectors
 from search_spaces.errors import NasError
 from search_spaces.ops import Shape
 
@@ -37,6 +38,7 @@ def export(
     vectors: NDArray[np.int8] | None = None,
     name: str = "model",
     overwrite: bool = False,
+    clips: NDArray[np.int16] | None = None,
 ) -> Path:
     """Writes the folder of C for ``model`` on ``target`` and returns its path.
 
@@ -48,23 +50,26 @@ def export(
             ones every time. The expected outputs come from the numpy reference.
         name: prefix of the C functions (and in capitals of the macros), so that a program can hold several networks.
         overwrite: replace an earlier export even if files in it were changed or added.
+        clips: for a network with a front end, test clips (int16, N x samples, N at least 1); None makes two, the same
+            ones every time. The expected features come from the numpy reference too.
 
     Equal arguments give equal bytes. The folder appears whole or not at all. Raises NasError for a name that is no C
-    identifier, vectors that do not fit, a model whose integers would leave the range of a kernel, a place that holds
-    anything but an export, and where nothing can be written.
+    identifier, vectors or clips that do not fit, a model whose integers would leave the range of a kernel, a place that
+    holds anything but an export, and where nothing can be written.
     """
     checked_name(name)
     plan = lower(model.graph, load_target(target) if isinstance(target, str) else target)
     inputs = checked_vectors(model, vectors)
     outputs = reference.run(model, inputs)
-    content = _Content(model, plan, name, len(inputs), estimate(plan))
+    sound = checked_clips(model.graph.frontend, clips)
+    content = _Content(model, plan, name, len(inputs), 0 if sound is None else len(sound), estimate(plan))
     texts = content.texts()
     with new_folder(Path(folder), overwrite) as draft:
         for path, text in texts.items():
             # C is ASCII for any compiler's sake; the text for people says "± x %".
             encoding = "utf-8" if path == "README.md" else "ascii"
             (draft / path).write_text(text, encoding=encoding, newline="\n")
-        write_vectors(draft, inputs, outputs, name)
+        write_vectors(draft, inputs, outputs, name, with_features(model.graph.frontend, sound))
         (draft / "kernels").mkdir()
         for file in content.kernel_files():
             shutil.copyfile(_PACKAGE / "kernels" / file, draft / "kernels" / file)
@@ -84,6 +89,7 @@ class _Content:
     plan: Plan
     name: str
     vectors: int
+    clips: int
     predicted: Resources
 
     @property
@@ -104,7 +110,14 @@ class _Content:
         return [str(label) for label in labels]
 
     def kernel_files(self) -> list[str]:
-        return [*_HEADERS, *(f"{kernel}.c" for kernel in self.kernels)]
+        headers = {*_HEADERS, *(() if self.model.graph.frontend is None else c_source.HEADERS)}
+        return [*sorted(headers), *(Path(source).name for source in self.sources[1:])]
+
+    @property
+    def sources(self) -> list[str]:
+        """C files of the network by path."""
+        front = () if self.model.graph.frontend is None else c_source.SOURCES
+        return ["model.c", *(f"kernels/{kernel}.c" for kernel in self.kernels), *(f"kernels/{file}" for file in front)]
 
     def texts(self) -> dict[str, str]:
         """Generated files by path."""
@@ -125,13 +138,28 @@ class _Content:
             "tensors": list(places.values()),
             "calls": calls(model, self.plan),
             "input": places[graph.input].macro,
-            "output": places[graph.output].macro,
+            "output": places[self.plan.sources[graph.output]].macro,
             "count": self.vectors,
             "kernels": self.kernels,
+            "sound": self.sound(),
             "board": self.board is not None,
             "predicted": _table(self.predicted),
         }
         return {name: render(name, values) for name in _TEMPLATES}
+
+    def sound(self) -> dict[str, Any] | None:
+        """What the templates say of the front end; None without one."""
+        front, offset = self.model.graph.frontend, self.plan.frontend_scratch
+        if front is None or offset is None:
+            return None
+        return {
+            "name": front.name,
+            "front": front,
+            "clips": self.clips,
+            "constants": c_source.constants(front),
+            "members": c_source.members(front, f"arena + {offset // 4}", "heard_samples", "heard_rows"),
+            "cycles": self.predicted.frontend_cycles,
+        }
 
     def manifest(self) -> dict[str, Any]:
         """Everything about the export but the digests of its files."""
@@ -149,7 +177,8 @@ class _Content:
             "output": _described(graph.output_shape, model.output_quant),
             "class_names": self.class_names or None,
             "vectors": self.vectors,
-            "sources": ["model.c", *(f"kernels/{kernel}.c" for kernel in self.kernels)],
+            **({} if graph.frontend is None else {"frontend": graph.frontend.to_json(), "clips": self.clips}),
+            "sources": self.sources,
             "predicted": self.predicted.to_dict(),
         }
 

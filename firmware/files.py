@@ -9,7 +9,7 @@ from pathlib import Path
 from search_spaces.errors import NasError
 
 
-def atomic_write(path: Path | str, content: bytes | str) -> Path:
+def atomic_write(path: Path | str, content: bytes | memoryview | str) -> Path:
     """Write ``content`` (text as UTF-8) to ``path`` through a temporary file beside it, and return the path.
 
     A file that was there before stays as it was until the new one is on disk. Devices and pipes are written to as they
@@ -29,7 +29,7 @@ def atomic_write(path: Path | str, content: bytes | str) -> Path:
     return target
 
 
-def _replace(target: Path, data: bytes) -> None:
+def _replace(target: Path, data: bytes | memoryview) -> None:
     temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:

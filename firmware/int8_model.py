@@ -21,6 +21,7 @@ from search_spaces.ops import (
     DepthwiseConv2D,
     FullyConnected,
     MaxPool,
+    Scale,
     Sigmoid,
     Softmax,
     UpsampleNearest,
@@ -82,7 +83,10 @@ def weight_shape(graph: Graph, op: Conv2D | DepthwiseConv2D | FullyConnected) ->
 
 @dataclass(frozen=True)
 class Int8Model:
-    """Graph, quantisation of every tensor, weights of every weighted operation (keyed by its output tensor)."""
+    """Graph, quantisation of every tensor, weights of every weighted operation (keyed by its output tensor).
+
+    The factor of a Scale stands in its quantisations alone: output scale over input scale.
+    """
 
     graph: Graph
     quant: Mapping[str, Quant]
@@ -104,6 +108,13 @@ class Int8Model:
                 raise NasError(f"{op.kind} {op.output!r} needs the quantisation of its input {op.inputs[0]!r}")
             elif isinstance(op, PROBABILITIES) and self.quant[op.output] != PROBABILITY:
                 raise NasError(f"{op.kind} {op.output!r} needs scale 1/256 and zero point -128 at its output")
+            elif isinstance(op, Scale):
+                zero_point = self.quant[op.inputs[0]].zero_point
+                if self.quant[op.output].zero_point != zero_point:
+                    raise NasError(
+                        f"Scale {op.output!r} has zero point {self.quant[op.output].zero_point}; that of its input "
+                        f"{op.inputs[0]!r}, {zero_point}, expected"
+                    )
 
     @property
     def input_quant(self) -> Quant:

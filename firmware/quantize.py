@@ -33,7 +33,7 @@ from firmware.int8_model import (
 )
 from search_spaces.errors import NasError
 from search_spaces.graph import Graph
-from search_spaces.ops import DepthwiseConv2D, Op
+from search_spaces.ops import DepthwiseConv2D, Op, Scale
 
 WEIGHT_MAX = 127  # symmetric: -128 is not used
 LEAST_RANGE = 1e-9  # a narrower range holds nothing but zero
@@ -57,6 +57,17 @@ def activation_quant(low: float, high: float) -> Quant:
     position = INT8_MIN - low / scale
     zero_point = int(math.copysign(math.floor(abs(position) + 0.5), position))
     return Quant(scale, min(max(zero_point, INT8_MIN), INT8_MAX))
+
+
+def scaled_quant(source: Quant, factor: float) -> Quant:
+    """Quantisation under which a tensor's bytes stand for ``factor`` times what they stand for under ``source``.
+
+    The product is taken in float64 and rounded to float32. Raises NasError for a factor that is not positive or takes
+    the scale out of float32.
+    """
+    if not (math.isfinite(factor) and factor > 0):
+        raise NasError(f"factor {factor}: a positive finite number expected")
+    return Quant(factor * source.scale, source.zero_point)
 
 
 def weight_quant(weights: ArrayLike, axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -116,14 +127,17 @@ def quantize_graph(
     ranges: Mapping[str, Range],
     input_quant: Quant,
     metadata: Mapping[str, Any] | None = None,
+    *,
+    factors: Mapping[str, float] | None = None,
 ) -> Int8Model:
     """Integers for ``graph``.
 
     ``weights``: float weights (in the layouts of ``LayerWeights``) and biases by the output of their operation.
     ``ranges``: least and greatest value, after any fused activation, of the output of every convolution, dense layer,
     Add and Mul. Pooling and upsampling keep their input's quantisation; Sigmoid and Softmax have 1/256 and -128.
+    ``factors``: the positive number that each Scale multiplies by; see ``scaled_quant``.
 
-    Raises NasError where weights or a range are missing, of another shape or not finite.
+    Raises NasError where weights, a range or a factor are missing, of another shape, not finite or not positive.
     """
     quant = {graph.input: input_quant}
     layers: dict[str, LayerWeights] = {}
@@ -133,6 +147,10 @@ def quantize_graph(
             quant[op.output] = source
         elif isinstance(op, PROBABILITIES):
             quant[op.output] = PROBABILITY
+        elif isinstance(op, Scale):
+            if factors is None or op.output not in factors:
+                raise NasError(f"Scale {op.output!r} has no factor; the positive number that it multiplies by needed")
+            quant[op.output] = _named(op, scaled_quant, source, factors[op.output])
         elif op.output in ranges:
             quant[op.output] = _named(op, activation_quant, *ranges[op.output])
         else:

@@ -1,14 +1,16 @@
 """Writes an Int8Model as a .tflite file: a second, independent implementation of the same integers can then run it.
 
-TensorFlow Lite's reference kernels (``OpResolverType.BUILTIN_REF``) give the bytes of ``firmware.reference`` on it. Two
-operations take some care to make that so:
+TensorFlow Lite's reference kernels (``OpResolverType.BUILTIN_REF``) give the bytes of ``firmware.reference`` on it.
+Three operations take some care to make that so:
 
 * A dense layer is written as CONV_2D with a kernel as large as its input, which is the same sum. The reference kernel
   of FULLY_CONNECTED requantises per-channel weights in floating point, with a single rounding, and so differs by one
   now and then from the specification and from the integer kernel for microcontrollers.
-* Nearest-neighbour upsampling takes row ``floor(y * (in / out))`` in float32, which for some sizes (14 to 46 rows, 2 to
-  82) falls one row short of ``(y * in) // out``. Where the half-pixel form of the operator reads the right
-  rows, as for every integer factor, that is written instead; where neither does, writing is refused.
+* Nearest-neighbour upsampling takes row ``floor(y * (in / out))`` in float32, which for some sizes (32 to 94 rows, 2 to
+  82) falls one row short of ``(y * in) // out``. Where the half-pixel form of the operator reads the right rows, as for
+  every integer factor, that is written instead; where neither does, the rows and columns are named one by one (GATHER).
+* A Scale, which changes the scale and no byte, is written as a RESHAPE to the shape that its input has already: of the
+  operators that copy bytes it is the one that lets its output have another scale.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from search_spaces.ops import (
     MaxPool,
     Mul,
     Op,
+    Scale,
     Sigmoid,
     Softmax,
     UpsampleNearest,
@@ -49,10 +52,7 @@ def write_tflite(model: Int8Model, path: Path | str) -> None:
 
 
 def to_tflite(model: Int8Model) -> bytes:
-    """The model as a TensorFlow Lite flatbuffer: one image in, int8 in and out.
-
-    Raises NasError for an upsampling whose rows TensorFlow Lite would compute differently.
-    """
+    """The model as a TensorFlow Lite flatbuffer: one image in, int8 in and out."""
     return _Writer(model).to_bytes()
 
 
@@ -161,6 +161,8 @@ class _Writer:
                 self._plain(op, code, 2, options, "Pool2DOptions")
             case UpsampleNearest():
                 self._upsample(op)
+            case Scale():
+                self._scale(op)
             case Add():
                 add_integers(self.model, op)
                 options = self.schema.AddOptionsT()
@@ -220,6 +222,9 @@ class _Writer:
 
     def _upsample(self, op: UpsampleNearest) -> None:
         half_pixel = half_pixel_centers(self.model.graph.shapes[op.inputs[0]][:2], op)
+        if half_pixel is None:
+            self._gather(op)
+            return
         options = self.schema.ResizeNearestNeighborOptionsT()
         options.halfPixelCenters = half_pixel
         inputs = [self.numbers[op.inputs[0]], self._constant(f"{op.output}/size", np.array(op.size, np.int32))]
@@ -227,9 +232,33 @@ class _Writer:
         version = 3 if half_pixel else 2
         self._operator("RESIZE_NEAREST_NEIGHBOR", version, inputs, output, options, "ResizeNearestNeighborOptions")
 
+    def _gather(self, op: UpsampleNearest) -> None:
+        """Rows, then columns, each by a table of where to read."""
+        height, width, channels = self.model.graph.shapes[op.inputs[0]]
+        source, quant = self.numbers[op.inputs[0]], self.model.quant[op.output]
+        rows = self._tensor(
+            f"{op.output}/rows",
+            (1, op.size[0], width, channels),
+            self.schema.TensorType.INT8,
+            self._quantisation([quant.scale], [quant.zero_point]),
+        )
+        for axis, size, before, after in ((1, height, source, rows), (2, width, rows, self._activation(op.output))):
+            options = self.schema.GatherOptionsT()
+            options.axis = axis
+            where = _exact_rows(size, op.size[axis - 1]).astype(np.int32)
+            inputs = [before, self._constant(f"{op.output}/axis{axis}", where)]
+            self._operator("GATHER", 2, inputs, after, options, "GatherOptions")
 
-def half_pixel_centers(size: tuple[int, int], op: UpsampleNearest) -> bool:
-    """Whether TensorFlow Lite reads the right rows and columns in its half-pixel form only; NasError where in neither.
+    def _scale(self, op: Scale) -> None:
+        shape = np.array([-1, *self.model.graph.shapes[op.output]], np.int32)  # any number of images
+        options = self.schema.ReshapeOptionsT()
+        options.newShape = shape
+        inputs = [self.numbers[op.inputs[0]], self._constant(f"{op.output}/shape", shape)]
+        self._operator("RESHAPE", 1, inputs, self._activation(op.output), options, "ReshapeOptions")
+
+
+def half_pixel_centers(size: tuple[int, int], op: UpsampleNearest) -> bool | None:
+    """Whether TensorFlow Lite reads the right rows and columns in its half-pixel form only; None where in neither.
 
     ``size`` is (height, width) of the input. The plain form is preferred: older runtimes know no other.
     """
@@ -237,10 +266,7 @@ def half_pixel_centers(size: tuple[int, int], op: UpsampleNearest) -> bool:
     for half_pixel in (False, True):
         if all(np.array_equal(_rows(*axis, half_pixel=half_pixel), _exact_rows(*axis)) for axis in axes):
             return half_pixel
-    raise NasError(
-        f"UpsampleNearest {op.output!r} from {size[0]}x{size[1]} to {op.size[0]}x{op.size[1]} cannot be written to a "
-        "TensorFlow Lite file: its float32 arithmetic would read other rows or columns; take an integer factor"
-    )
+    return None
 
 
 def _exact_rows(size: int, out: int) -> NDArray[np.int64]:

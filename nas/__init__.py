@@ -15,9 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.api import estimate, export, load_task, search, train, validate
+    from nas.api import classify, draw, estimate, export, load_task, search, train, validate
 
-__all__ = ["estimate", "export", "load_task", "search", "train", "validate"]
+__all__ = ["classify", "draw", "estimate", "export", "load_task", "search", "train", "validate"]
 
 
 def __getattr__(name: str) -> Any:

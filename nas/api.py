@@ -15,11 +15,12 @@ from nas.tasks import TaskData, data_root, get_task, load_task, task_names, to_i
 from search_spaces.errors import NasError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from estimators import Budget, Resources
     from firmware.int8_model import Int8Model
     from firmware.validate import Validation
+    from nas.audio.classify import Heard
     from nas.search.progress import Progress
     from nas.search.summary import RunSummary
     from nas.training import EpochReport, TrainResult
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     Model = str | Path | Int8Model
     Task = str | TaskData
 
-__all__ = ["estimate", "export", "load_task", "search", "train", "validate"]
+__all__ = ["classify", "draw", "estimate", "export", "load_task", "search", "train", "validate"]
 
 VECTORS = 8
 """Test vectors of an export, where the task's images are at hand."""
@@ -43,6 +44,18 @@ def estimate(network: Network, target: str) -> Resources:
     from estimators import load_target, lower
 
     return estimate_plan(lower(find_graph(network), load_target(target)))
+
+
+def draw(network: Network, file: str | Path, target: str | None = None) -> Path:
+    """Pictures a network in ``file``, .svg or .html, and returns its path.
+
+    Shapes, MACs, parameters and bytes of every operation; with ``target`` also cycles and the arena's bytes.
+    """
+    from nas.report import drawing
+    from nas.report.operations import take_apart
+
+    path = drawing.check_suffix(file)
+    return drawing.draw(take_apart(network, target), path)
 
 
 def search(
@@ -79,6 +92,9 @@ def train(
 ) -> TrainResult:
     """Trains a network for a task, quantisation-aware; the result holds the integer model and its accuracies.
 
+    A published network gets as many outputs as the task has classes; on a task of sound one without a front end gets
+    the task's own.
+
     ``settings`` change single fields of the task's ``nas.training.TrainSettings``. ``checkpoint``: a file that keeps
     the state after every epoch, and with which a later call goes on. ``on_epoch`` is told of every epoch.
     """
@@ -86,7 +102,8 @@ def train(
     from nas.training import train as run
 
     images = task if isinstance(task, TaskData) else load_task(task, data)
-    graph = find_graph(network)
+    graph = find_graph(network, images.classes)
+    images = images.bound_to(graph.frontend)
     check_task(graph, images)
     return run(graph, images, TrainSettings.for_task(images.name, **settings), on_epoch=on_epoch, checkpoint=checkpoint)
 
@@ -160,6 +177,17 @@ def validate(
         return check(path, target or TARGET, inputs, split, compiler and find_arm_compiler(compiler))
 
 
+def classify(model: Model, files: Sequence[str | Path], *, every: float | None = None) -> list[Heard]:
+    """What a model of sound hears at the beginning of each audio file, or in clips ``every`` so many seconds.
+
+    Files are converted to the model's sample rate. Raises NasError for a file that holds no sound, and for a model
+    without a front end.
+    """
+    from nas.audio.classify import classify_files
+
+    return classify_files(find_model(model), files, every)
+
+
 def task_of(model: Int8Model, task: Task | None, data: str | Path | None = None) -> TaskData | None:
     """The task that is given, else the one a model was trained for; None where that is not said or has no data here.
 
@@ -168,9 +196,12 @@ def task_of(model: Int8Model, task: Task | None, data: str | Path | None = None)
     name = task or model.metadata.get("task")
     if name is None:
         return None
-    if task is None and (name not in task_names() or get_task(name).find(data_root(data)) is None):
+    there = isinstance(name, TaskData) or (
+        name.partition(":")[0] in task_names() and get_task(name).find(data_root(data)) is not None
+    )
+    if task is None and not there:
         return None
-    images = name if isinstance(name, TaskData) else load_task(name, data)
+    images = (name if isinstance(name, TaskData) else load_task(name, data)).bound_to(model.graph.frontend)
     check_task(model.graph, images)
     return images
 

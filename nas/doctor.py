@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from firmware.toolchain import Kind, find_arm_compiler, find_host_compiler
+from nas.cache import cache_folder
 from search_spaces.errors import NasError
 
 _LOW_SPACE = 1024**3
@@ -107,8 +108,6 @@ def _devices() -> Iterator[Finding]:
     yield Finding("processors", True, f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} for this process")
     try:
         import torch
-
-        from nas.training import cache_folder
     except ImportError as error:
         yield Finding("CUDA", False, f"torch does not load ({error})", remedy=_INSTALL)
         return

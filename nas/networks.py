@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,11 @@ RUNS = Path("runs")
 BEST = "best"
 
 
-def find_graph(source: str | Path | Graph | Int8Model) -> Graph:
+def find_graph(source: str | Path | Graph | Int8Model, classes: int | None = None) -> Graph:
     """The network that ``source`` names: a published name, a graph in JSON, a model file, or RUN:NUMBER.
 
-    Raises NasError where there is none or where its file is damaged.
+    A published network gets ``classes`` outputs where they are given; what else is named is taken as it is. Raises
+    NasError where there is none or where its file is damaged.
     """
     if isinstance(source, Graph):
         return source
@@ -37,7 +39,7 @@ def find_graph(source: str | Path | Graph | Int8Model) -> Graph:
     if Path(source).suffix == MODEL_SUFFIX or _names_candidate(source):
         return find_model(source).graph
     try:
-        return network(str(source))
+        return network(str(source), classes)
     except NasError as error:
         raise NasError(f"{error}; or a graph .json, a model .int8, RUN:NUMBER") from None
 
@@ -81,7 +83,7 @@ def read_graph(path: Path) -> Graph:
         raise NasError(f"graph file {path}: {error}") from error
     except (ValueError, RecursionError) as error:  # of the JSON, its encoding and its nesting
         raise NasError(f"graph file {path} is no JSON: {error}") from error
-    return graph if graph.name else Graph(graph.input_shape, graph.ops, path.stem)
+    return graph if graph.name else replace(graph, name=path.stem)
 
 
 def run_folder(name: str | Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from firmware.toolchain import Compiler
+    from nas.tasks import TaskData
 
 # Set before a test module imports numpy or torch: small problems get slower, and less repeatable, with more threads.
 for _library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
@@ -29,10 +31,12 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 @pytest.fixture(scope="session", autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Cached teachers go into a folder of this run: tests neither use nor leave anything in the user's cache."""
+    """What is cached goes into a folder of this run, and with it: the user's own stays as it is."""
+    folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NAS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("NAS_CACHE", str(folder))
         yield
+    shutil.rmtree(folder)  # pytest would keep those of three runs, half a gigabyte each
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +65,13 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no data sets in {root}: `make data` brings them")
     return root
+
+
+@pytest.fixture(scope="session")
+def real_speech(data_root: Path) -> TaskData:
+    """The task ``speech_commands`` on real clips, read once for all tests: half a minute, most of it for features."""
+    from nas.tasks import get_task, load_task
+
+    if get_task("speech_commands").find(data_root) is None:
+        pytest.skip(f"no Speech Commands in {data_root}: `make data` brings it")
+    return load_task("speech_commands", data_root)

@@ -38,6 +38,8 @@ from search_spaces.ops import (
     MaxPool,
     Mul,
     Op,
+    Pair,
+    Scale,
     Shape,
     Sigmoid,
     Softmax,
@@ -53,6 +55,7 @@ ALL_OPS: tuple[type[Op], ...] = (
     UpsampleNearest,
     Add,
     Mul,
+    Scale,
     Sigmoid,
     Softmax,
 )
@@ -89,14 +92,17 @@ class _Net:
         self.shapes[op.output] = out
         return op.output
 
-    def graph(self) -> Graph:
-        """The last operation and all that it depends on."""
-        needed, kept = {self.ops[-1].output}, []
+    def needed(self) -> list[Op]:
+        """The last operation and all that it depends on, in order."""
+        needed, kept = {op.output for op in self.ops[-1:]}, []
         for op in reversed(self.ops):
             if op.output in needed:
                 needed |= {*op.inputs}
                 kept.append(op)
-        return Graph(self.shapes[INPUT], tuple(reversed(kept)))
+        return kept[::-1]
+
+    def graph(self) -> Graph:
+        return Graph(self.shapes[INPUT], tuple(self.needed()))
 
 
 @st.composite
@@ -107,10 +113,12 @@ def graphs(
     max_extent: int = 11,
     max_channels: int = 9,
 ) -> Graph:
-    """A valid graph of the operations ``ops``, at most ``max_ops`` of them and one helper for every Add and Mul.
+    """A valid graph of the operations ``ops``, at most ``max_ops`` of them and a few helpers for every Add and Mul.
 
     Odd extents, strides, dilation, both paddings, kernels larger than the image, depth multipliers, broadcasts along
-    every axis, an operand combined with itself, tensors with several readers, channel counts of every residue modulo 4.
+    every axis, an operand combined with itself or with itself scaled, one or both operands upsampled (through a Scale,
+    too, and to fewer rows), tensors with several readers, channel counts of every residue modulo 4. There is always
+    something to compute: one operation besides Scale.
     """
     extent = st.integers(1, max_extent)
     net = _Net((draw(extent), draw(extent), draw(st.integers(1, max_channels))))
@@ -122,13 +130,15 @@ def graphs(
         source = draw(st.sampled_from(names)) if draw(st.integers(0, 3)) == 3 else names[-1]
         kind = draw(st.sampled_from(kinds))
         if kind in (Add, Mul):
-            pair = [source, _partner(draw, net, source, kinds)]
+            pair = _operands(draw, net, source, kinds)
             net.append(kind, *draw(st.permutations(pair)), activation=draw(st.sampled_from(Activation)))
         else:
             net.append(kind, source, **_options(draw, kind, net.shapes[source], max_channels))
-    if not net.ops:  # every draw was too large
-        kind = draw(st.sampled_from([kind for kind in kinds if kind is not FullyConnected] or kinds))
-        inputs = (INPUT, INPUT) if kind in (Add, Mul) else (INPUT,)
+    if all(isinstance(op, Scale) for op in net.needed()):  # nothing else was drawn, or every other draw was too large
+        computing = [kind for kind in kinds if kind is not Scale]
+        kind = draw(st.sampled_from([kind for kind in computing if kind is not FullyConnected] or computing))
+        newest = list(net.shapes)[-1]
+        inputs = (newest, newest) if kind in (Add, Mul) else (newest,)
         net.append(kind, *inputs, **_least_options(kind))
     return net.graph()
 
@@ -148,10 +158,25 @@ def _options(draw: st.DrawFn, kind: type[Op], shape: Shape, max_channels: int) -
                 return {"kernel": shape[:2], "stride": shape[:2], "padding": Padding.VALID}  # global
             return _window_options(draw, shape, dilated=False)
         case "UpsampleNearest":
-            height, width = (draw(st.integers(1, 2 * size + 1)) for size in shape[:2])
-            doubled = (2 * shape[0], 2 * shape[1])
-            return {"size": doubled if draw(st.booleans()) else (height, width)}
+            return {"size": _sizes(draw, shape)}
     return {}
+
+
+def _sizes(draw: st.DrawFn, shape: Shape) -> Pair:
+    """What to resize an image of ``shape`` to: twice its size or any."""
+    if draw(st.booleans()):
+        return (2 * shape[0], 2 * shape[1])
+    return (draw(st.integers(1, 2 * shape[0] + 1)), draw(st.integers(1, 2 * shape[1] + 1)))
+
+
+def _resized(draw: st.DrawFn, net: _Net, name: str, kinds: list[type[Op]], size: Pair) -> str | None:
+    """The tensor ``name`` upsampled to ``size`` and now and then scaled; None where that would be too large."""
+    if UpsampleNearest not in kinds:
+        return None
+    resized = net.append(UpsampleNearest, name, size=size)
+    if resized is not None and Scale in kinds and draw(st.integers(0, 3)) == 3:
+        return net.append(Scale, resized)
+    return resized
 
 
 def _fused(draw: st.DrawFn) -> dict[str, Activation]:
@@ -179,6 +204,31 @@ def _least_options(kind: type[Op]) -> dict[str, Any]:
     }.get(kind.__name__, {})
 
 
+def _operands(draw: st.DrawFn, net: _Net, source: str, kinds: list[type[Op]]) -> list[str]:
+    """Operands for an Add or Mul, ``source`` among them or what one is upsampled from."""
+    shape = net.shapes[source]
+    resized = draw(st.sampled_from(["neither", "neither", "one", "both"]))
+    if resized == "one":
+        small: str | None = source
+        pools = [kind for kind in (MaxPool, AvgPool) if kind in kinds]
+        if pools:
+            factor = draw(st.sampled_from([(2, 2), (3, 2), (1, 4), (4, 1), shape[:2]]))
+            small = net.append(draw(st.sampled_from(pools)), source, kernel=factor, stride=factor)
+        size = draw(st.sampled_from([shape[:2]] * 3 + [(shape[0], 1), (1, shape[1])]))
+        other = None if small is None else _resized(draw, net, small, kinds, size)
+        if other is not None:
+            return [source, other]
+    if resized == "both":
+        size = _sizes(draw, shape)
+        like = draw(
+            st.sampled_from([name for name, other in net.shapes.items() if other[2] in (shape[2], 1)] + [source])
+        )
+        first, second = (_resized(draw, net, name, kinds, size) for name in (source, like))
+        if first is not None and second is not None:
+            return [first, second]
+    return [source, _partner(draw, net, source, kinds)]
+
+
 def _partner(draw: st.DrawFn, net: _Net, first: str, kinds: list[type[Op]]) -> str:
     """Second operand for an Add or Mul: a tensor that is there and fits, or one made from ``first`` for the purpose."""
     height, width, channels = shape = net.shapes[first]
@@ -189,7 +239,7 @@ def _partner(draw: st.DrawFn, net: _Net, first: str, kinds: list[type[Op]]) -> s
     for filters in (1, channels):
         made.append((Conv2D, {"filters": filters, "kernel": (1, 1), **_fused(draw)}))
         made.append((FullyConnected, {"units": filters, **_fused(draw)}))
-    made += [(Sigmoid, {}), (Softmax, {}), (DepthwiseConv2D, {"kernel": (3, 3)})]
+    made += [(Sigmoid, {}), (Softmax, {}), (DepthwiseConv2D, {"kernel": (3, 3)}), (Scale, {}), (Scale, {})]
     made = [(kind, options) for kind, options in made if kind in kinds]
     if made and draw(st.booleans()):
         kind, options = draw(st.sampled_from(made))
@@ -222,6 +272,9 @@ def random_int8_model(graph: Graph, rng: np.random.Generator) -> Int8Model:
             quant[op.output] = sources[0]
         elif isinstance(op, PROBABILITIES):
             quant[op.output] = PROBABILITY
+        elif isinstance(op, Scale):
+            scale = sources[0].scale * 2 ** rng.uniform(-4, 4)
+            quant[op.output] = Quant(float(np.clip(scale, 1e-6, 1e3)), sources[0].zero_point)
         elif isinstance(op, Add):
             scale = max(source.scale for source in sources) * _ratio(rng)
             quant[op.output] = Quant(float(np.clip(scale, 1e-6, 1e3)), _zero_point(rng, op))

@@ -36,13 +36,19 @@ static inline int32_t rounding_shift_right(int32_t x, int32_t exponent)
     return (x >> exponent) + (remainder > threshold ? 1 : 0);
 }
 
+/* x * multiplier / 2^31 / 2^right; right in 0..31. */
+static inline int32_t scale_down(int32_t x, int32_t multiplier, int32_t right)
+{
+    return rounding_shift_right(rounding_high_mul(x, multiplier), right);
+}
+
 /* x * multiplier / 2^31 * 2^shift; shift in -31..31, positive to the left, where the low 32 bits are kept. */
 static inline int32_t multiply_by_quantized_multiplier(int32_t x, int32_t multiplier, int32_t shift)
 {
     if (shift > 0) {
         return rounding_high_mul((int32_t)((uint32_t)x << shift), multiplier);
     }
-    return rounding_shift_right(rounding_high_mul(x, multiplier), -shift);
+    return scale_down(x, multiplier, -shift);
 }
 
 static inline int32_t clamp(int32_t x, int32_t low, int32_t high)
@@ -51,15 +57,19 @@ static inline int32_t clamp(int32_t x, int32_t low, int32_t high)
 }
 
 /*
- * An accumulator as an int8 activation: scaled, moved by the zero point, clamped to [low, high]. The clamp
- * comes before the sum, so that no scaled accumulator, however large, can overflow it.
+ * A number in units of the output's scale as an int8 activation: moved by the zero point, clamped to [low, high]. The
+ * clamp comes before the sum, so that no number, however large, can overflow it.
  */
+static inline int8_t activation(int32_t x, int32_t offset, int32_t low, int32_t high)
+{
+    return (int8_t)(clamp(x, low - offset, high - offset) + offset);
+}
+
+/* An accumulator as an int8 activation. */
 static inline int8_t requantize(int32_t acc, int32_t multiplier, int32_t shift, int32_t offset, int32_t low,
                                 int32_t high)
 {
-    const int32_t scaled = multiply_by_quantized_multiplier(acc, multiplier, shift);
-
-    return (int8_t)(clamp(scaled, low - offset, high - offset) + offset);
+    return activation(multiply_by_quantized_multiplier(acc, multiplier, shift), offset, low, high);
 }
 
 #endif

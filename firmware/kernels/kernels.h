@@ -49,15 +49,18 @@ typedef struct {
     int32_t output_height, output_width;
 } upsample_nearest_s8_params;
 
-/* Steps in elements from one output position to the next in an input; 0 where the input repeats along that axis. */
 typedef struct {
-    int32_t row, column, channel;
-} broadcast_strides;
+    int32_t height, width, channels;
+} tensor_shape;
 
+/*
+ * An input of less height or width than the output is read by nearest neighbours: output row y takes input row
+ * y * height / output height (rounded down), columns likewise; so an extent of 1 repeats. A single channel repeats
+ * too. Axes that no input is resized along may be given as one longer one.
+ */
 typedef struct {
-    int32_t height, width, channels; /* of the output */
-    broadcast_strides stride1, stride2;
-    int32_t left_shift;
+    tensor_shape output, input1, input2;
+    int32_t left_shift; /* the other shifts are to the right: 0 or negative */
     int32_t input1_offset, input1_multiplier, input1_shift;
     int32_t input2_offset, input2_multiplier, input2_shift;
     int32_t output_offset, output_multiplier, output_shift;
@@ -65,8 +68,7 @@ typedef struct {
 } add_s8_params;
 
 typedef struct {
-    int32_t height, width, channels; /* of the output */
-    broadcast_strides stride1, stride2;
+    tensor_shape output, input1, input2; /* as in add_s8_params */
     int32_t input1_offset, input2_offset, output_offset;
     int32_t multiplier, shift;
     int32_t act_min, act_max;
@@ -119,6 +121,21 @@ static inline int32_t end_tap(int32_t origin, int32_t dilation, int32_t kernel, 
     const int32_t end = origin < size ? (size - origin + dilation - 1) / dilation : 0;
 
     return end < kernel ? end : kernel;
+}
+
+/*
+ * Whether the next of `to` positions takes another of `from` elements (no more than positions) than the one before it.
+ * Position i takes element i * from / to, rounded down. `rest` is what that division leaves: 0 at position 0, kept up
+ * to date here, so that nothing is divided.
+ */
+static inline int32_t moves_on(int32_t *rest, int32_t from, int32_t to)
+{
+    *rest += from;
+    if (*rest < to) {
+        return 0;
+    }
+    *rest -= to;
+    return 1;
 }
 
 #endif

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from firmware.virtual.elf import load_image
-from firmware.virtual.execution import Execution
+from firmware.virtual.elf import FirmwareImage, load_image
+from firmware.virtual.execution import ClipExecution, Execution
 from firmware.virtual.machine import Machine
 from firmware.virtual.meter import Meter
+from firmware.virtual.profile import Profile
 from search_spaces.errors import NasError
 
 VIRTUAL_TARGETS: Final = ("stm32l4r9",)
@@ -23,6 +25,8 @@ INSTRUCTION_LIMIT: Final = 2_000_000_000
 _REPORT: Final = struct.Struct("<5I")
 _FINISHED, _FAULTED = 2, 3
 
+_INVOKE, _CLIP, _PUSH = "invoke", "clip", "push"
+
 
 def run_elf(
     path: Path, target: str = "stm32l4r9", name: str = "model", instruction_limit: int = INSTRUCTION_LIMIT
@@ -33,7 +37,7 @@ def run_elf(
         path: ELF linked by the board project of `target`.
         target: the chip.
         name: prefix of the model's C functions, as it was exported.
-        instruction_limit: upper bound for each `model_invoke`.
+        instruction_limit: upper bound for each `model_invoke`, and for what its front end does with a clip.
 
     Raises:
         NasError: no virtual target, no usable image, an access that the chip does not allow, an exception, a run past
@@ -44,12 +48,18 @@ def run_elf(
     image = load_image(path)
     machine = Machine(image)
     try:
-        meter = Meter(machine, image.function(f"{name}_invoke").address, instruction_limit)
+        meter = Meter(machine, _measured(image, name), instruction_limit)
         machine.run(image.function("board_halt").address, meter.hook)
         meter.finish()
         return _collect(machine, meter)
     finally:
         machine.close()
+
+
+def _measured(image: FirmwareImage, name: str) -> dict[int, str]:
+    """Names of the model's functions that are measured, by address: those of a front end where there is one."""
+    sound = (_CLIP, _PUSH) if f"{name}_{_CLIP}" in image.functions else ()
+    return {image.function(f"{name}_{function}").address: function for function in (_INVOKE, *sound)}
 
 
 def _collect(machine: Machine, meter: Meter) -> Execution:
@@ -58,18 +68,34 @@ def _collect(machine: Machine, meter: Meter) -> Execution:
     state, vectors, mismatches, _, exception = _REPORT.unpack(machine.read(report.address, _REPORT.size))
     if state == _FAULTED:
         raise NasError(f"the firmware took exception {exception}")
-    if state != _FINISHED or len(meter.calls) != vectors or not vectors or results.size % vectors:
+    calls, clips = meter.calls[_INVOKE], meter.calls.get(_CLIP, [])
+    if state != _FINISHED or len(calls) != vectors or not vectors or results.size % vectors:
         raise NasError(f"the firmware ended in state {state} after {vectors} vectors: its harness has not finished")
     outputs = np.frombuffer(machine.read(results.address, results.size), np.int8)
     return Execution(
         outputs=outputs.reshape(vectors, -1),
-        instructions=tuple(call.instructions for call in meter.calls),
-        cycles=tuple(call.cycles for call in meter.calls),
+        instructions=tuple(call.instructions for call in calls),
+        cycles=tuple(call.cycles for call in calls),
         stack_bytes=max(meter.depth, meter.painted_depth),
         painted_stack_bytes=meter.painted_depth,
         total_stack_bytes=meter.total_depth,
-        functions=meter.calls[0].functions,
-        function_cycles=meter.calls[0].function_cycles,
+        functions=calls[0].functions,
+        function_cycles=calls[0].function_cycles,
         core_hz=meter.core_hz,
         mismatches=mismatches,
+        clips=_clips(machine, clips),
+    )
+
+
+def _clips(machine: Machine, calls: Sequence[Profile]) -> ClipExecution | None:
+    if not calls:
+        return None
+    results = machine.image.object("harness_features")
+    features = np.frombuffer(machine.read(results.address, results.size), np.int8)
+    return ClipExecution(
+        features=features.reshape(len(calls), 2, -1),
+        instructions=tuple(call.instructions for call in calls),
+        cycles=tuple(call.cycles for call in calls),
+        functions=calls[0].functions,
+        function_cycles=calls[0].function_cycles,
     )

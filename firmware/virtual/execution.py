@@ -10,6 +10,25 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
+class ClipExecution:
+    """What a front end made of the test clips, and what it cost.
+
+    Attributes:
+        features: int8 [N, 2, input bytes], of every clip as a whole, and as sound that comes in pieces.
+        instructions: of each clip as a whole.
+        cycles: of the same, by the core's timing rules.
+        functions: instructions of the first clip by the function that executed them.
+        function_cycles: its cycles, likewise.
+    """
+
+    features: NDArray[np.int8]
+    instructions: tuple[int, ...]
+    cycles: tuple[int, ...]
+    functions: Mapping[str, int]
+    function_cycles: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Execution:
     """One run of a firmware image over its test vectors.
 
@@ -19,13 +38,14 @@ class Execution:
             fails (after IT) counts: it takes its place in the pipeline all the same.
         cycles: of the same instructions, by the core's timing rules.
         stack_bytes: deepest stack of any `model_invoke` below its caller's, by the stack pointer where it was followed
-            (the first call) and by painting (every call).
+            (the first call) and by painting (every call); of a front end's functions as well.
         painted_stack_bytes: the same by painting alone: bytes down to the deepest one that was written.
         total_stack_bytes: deepest painted stack since reset, start-up code and harness included.
         functions: instructions of the first `model_invoke` by the function that executed them.
         function_cycles: its cycles, likewise.
         core_hz: clock that the firmware had set up when it first called `model_invoke`.
-        mismatches: output bytes that the harness itself found different from the expected ones.
+        mismatches: output bytes, and bytes of features, that the harness itself found different from the expected ones.
+        clips: what the front end did; None without one.
     """
 
     outputs: NDArray[np.int8]
@@ -38,3 +58,4 @@ class Execution:
     function_cycles: Mapping[str, int]
     core_hz: int
     mismatches: int
+    clips: ClipExecution | None = None

@@ -89,7 +89,10 @@ class Machine:
         for page in PAGES:
             self._uc.mem_map(page, PAGE_SIZE, read_write)
         self._add_hooks()
-        self._alignment_hooks = [self._add_alignment_hook(access) for access in self._aligned_accesses()]
+        self._checked: set[int] = set()
+        self._alignment_hooks = {
+            access.address: self._add_alignment_hook(access) for access in self._aligned_accesses()
+        }
 
     def run(self, until: int, on_block: BlockHook) -> None:
         """Start as after a reset, and stop before the instruction at `until` is executed.
@@ -146,10 +149,10 @@ class Machine:
         return NasError(f"the firmware {what} {place} (pc {pc:#010x})")
 
     def stop_checking_alignment(self) -> None:
-        """The checks cost time on every execution; addresses hardly depend on the data that is computed."""
-        for hook in self._alignment_hooks:
-            self._uc.hook_del(hook)
-        self._alignment_hooks.clear()
+        """Of the instructions that were executed so far: the checks cost time, and addresses hardly depend on data."""
+        for address in self._checked:
+            self._uc.hook_del(self._alignment_hooks.pop(address))
+        self._checked.clear()
 
     def _add_hooks(self) -> None:
         constants = self._unicorn
@@ -215,6 +218,7 @@ class Machine:
         register = getattr(self._arm, f"UC_ARM_REG_{access.register.upper()}")
 
         def check(address: int, size: int, _: object) -> None:
+            self._checked.add(address)
             target = (int(self._uc.reg_read(register)) + access.offset) & 0xFFFF_FFFF
             if target % 4:
                 raise self.error(f"executes `{access.text}` at {target:#010x}, which faults (no multiple of 4),")

@@ -1,8 +1,9 @@
-"""Measure every call of one function while firmware runs: instructions, cycles, stack."""
+"""Measure every call of certain functions while firmware runs: instructions, cycles, stack."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -26,17 +27,22 @@ class Meter:
     The hook counts how often control goes from block to block, and nothing else, as long as it has seen the pair
     before; whatever has to be looked at never enters that table.
 
+    Args:
+        entries: names of the functions to measure by their address; none of them calls another.
+        instruction_limit: upper bound for each of their calls.
+
     Attributes:
-        calls: cost of every call of the function so far.
-        depth: deepest stack of the first call, by the stack pointer.
+        calls: cost of every call of each function so far.
+        depth: deepest stack of the functions' first calls, by the stack pointer.
         painted_depth: deepest stack of any call, by what was written to.
         total_depth: deepest stack since reset, by what was written to.
         core_hz: clock of the core at the first call.
     """
 
-    def __init__(self, machine: Machine, entry: int, instruction_limit: int) -> None:
+    def __init__(self, machine: Machine, entries: Mapping[int, str], instruction_limit: int) -> None:
         self._machine = machine
-        self._entry = entry
+        self._entries = entries
+        self._called = ""
         self._limit = instruction_limit
         self._stack_limit = machine.image.label("__stack_limit")
         self._stack_top = machine.image.label("__stack_top")
@@ -47,7 +53,7 @@ class Meter:
         self._watched: dict[Edge, int] = {}
         self._return: int | None = None
         self._frame = 0
-        self.calls: list[Profile] = []
+        self.calls: dict[str, list[Profile]] = {name: [] for name in entries.values()}
         self.depth = 0
         self.painted_depth = 0
         self.total_depth = 0
@@ -84,15 +90,16 @@ class Meter:
         if address == self._return:
             self._leave(previous)
             previous = None
-        if address == self._entry:
-            self._enter()
+        if address in self._entries:
+            self._enter(self._entries[address])
             previous = None
         block = self._block(address, size)
         edge = (previous, address)
-        if self._return is not None and not self.calls and self._moves_stack(previous, block):
+        first = self._return is not None and not self.calls[self._called]
+        if first and self._moves_stack(previous, block):
             self.depth = max(self.depth, self._frame - self._machine.stack_pointer + block.deepest)
             self._watched[edge] = self._watched.get(edge, 0) + 1
-        elif previous is None or address in (self._entry, self._return):
+        elif previous is None or address in self._entries or address == self._return:
             self._watched[edge] = self._watched.get(edge, 0) + 1
         else:
             self._common[edge] = 1
@@ -111,10 +118,11 @@ class Meter:
         """Whether the stack may be deeper than seen before: in the block itself, or at its start."""
         return block.deepest > 0 or (previous is not None and self._blocks[previous].moves_stack_unclearly)
 
-    def _enter(self) -> None:
+    def _enter(self, name: str) -> None:
         self._check_limit()
-        if not self.calls:
+        if not any(self.calls.values()):
             self.core_hz = self._machine.registers.core_hz
+        self._called = name
         self._return, self._frame = self._machine.return_address, self._machine.stack_pointer
         # Painting hides how deep the stack was before.
         self.total_depth = max(self.total_depth, self._painted(self._stack_top))
@@ -125,7 +133,7 @@ class Meter:
     def _leave(self, previous: int | None) -> None:
         self._check_limit()
         self._watched[previous, EXIT] = 1
-        self.calls.append(profile(self._executed(), self._blocks, self._machine.image.function_at))
+        self.calls[self._called].append(profile(self._executed(), self._blocks, self._machine.image.function_at))
         self.painted_depth = max(self.painted_depth, self._painted(self._frame))
         self._return = None
         self._machine.stop_checking_alignment()

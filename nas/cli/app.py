@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nas.cli import catalog, errors, estimate, firmware, machine, search, train
+from nas.cli import catalog, classify, draw, errors, estimate, firmware, machine, notes, search, train
 
 _HELP = (
     "Neural architecture search for microcontrollers: from a task, a chip and a budget to int8 C that has run on the "
@@ -49,7 +49,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for module in (search, train, estimate, firmware, catalog, machine):
+    for module in (search, train, estimate, draw, firmware, classify, catalog, machine):
         for name, command in module.COMMANDS.items():
             app.command(name)(command)
     return app
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     errors.open_closed_streams()
     try:
-        with errors.termination_interrupts():
+        with errors.termination_interrupts(), notes.notes_told(quiet=bool({"-q", "--quiet"} & set(words))):
             code = _run(words)
         sys.stdout.flush()
     except BrokenPipeError:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from nas import units
 from nas.cli.options import DataRoot
@@ -52,71 +56,30 @@ def targets(json: Json = False, quiet: Quiet = False) -> None:
     Output(json, quiet).result({"targets": rows}, lines)
 
 
-def spaces(json: Json = False, quiet: Quiet = False) -> None:
-    """List the search spaces, counted for images of 32x32x3 and ten classes."""
-    from search_spaces import get_space, network_names, published_network, space_names
+def spaces(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One space, with the values of all its choices.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the search spaces: choices, number of vectors of choices, and the published networks in them."""
+    from search_spaces import space_names
 
-    rows: list[dict[str, Any]] = []
-    for name in space_names():
-        space = get_space(name, (32, 32, 3), 10)
-        rows.append(
-            {
-                "name": name,
-                "description": space.description,
-                "choices": {choice.name: list(choice.values) for choice in space.distributions().values()},
-                "size": space.size,
-                "networks": [known for known in network_names() if published_network(known).space == name],
-            }
-        )
-    lines = table(
-        ("space", "choices", "vectors", "published points", "what it is"),
-        (
-            (
-                row["name"],
-                str(len(row["choices"])),
-                f"{row['size']:.2g}",
-                ", ".join(row["networks"]),
-                row["description"],
-            )
-            for row in rows
-        ),
-    )
-    Output(json, quiet).result({"spaces": rows}, lines)
+    rows = [_space(known) for known in ([name] if name is not None else space_names())]
+    Output(json, quiet).result({"spaces": rows}, _space_lines(rows, detailed=name is not None))
 
 
 def networks(json: Json = False, quiet: Quiet = False) -> None:
-    """List the published networks with their exact counts."""
-    from search_spaces import network, network_names, published_network
+    """List the published networks: our exact counts, and the published ones beside ours counted the same way."""
+    from search_spaces import network_names
 
-    rows: list[dict[str, Any]] = []
-    for name in network_names():
-        known, graph = published_network(name), network(name)
-        rows.append(
-            {
-                "name": name,
-                "space": known.space,
-                "input_shape": list(graph.input_shape),
-                "params": graph.params,
-                "macs": graph.macs,
-                "source": known.source,
-                "kinds": {"params": "exact", "macs": "exact"},
-            }
-        )
-    lines = table(
-        ("network", "input", "params (exact)", "MACs (exact)", "space", "source"),
-        (
-            (
-                row["name"],
-                "x".join(map(str, row["input_shape"])),
-                units.number(row["params"]),
-                units.number(row["macs"]),
-                row["space"] or "-",
-                row["source"],
-            )
-            for row in rows
-        ),
-    )
-    Output(json, quiet).result({"networks": rows}, lines)
+    rows = [_network(name) for name in network_names()]
+    headings = ("network", "input", "params (exact)", "MACs (exact)", "published params", "MACs", "counting")
+    cells = [line for row in rows for line in _network_cells(row)]
+    lines = table((*headings, "counted so: params", "MACs", "space", "source"), cells)
+    notes = (f"{row['name']}: {claim['note']}" for row in rows for claim in row["published"] if claim["note"])
+    Output(json, quiet).result({"networks": rows}, [*lines, *notes])
 
 
 def tasks(
@@ -143,7 +106,7 @@ def tasks(
         (
             (
                 row["name"],
-                "x".join(map(str, row["input_shape"])),
+                _extents(row["input_shape"]),
                 str(row["classes"]),
                 row["data"] or "missing: run `make data`",
                 row["description"],
@@ -152,6 +115,115 @@ def tasks(
         ),
     )
     Output(json, quiet).result({"tasks": rows}, lines)
+
+
+def _space(name: str) -> dict[str, Any]:
+    """A space as JSON, counted for the input and classes of the first published network in it, else of small images."""
+    from search_spaces import get_space, network, network_names, published_network
+
+    points = [known for known in network_names() if published_network(known).space == name]
+    first = network(points[0]) if points else None
+    shape, classes = ((32, 32, 3), 10) if first is None else (first.input_shape, first.output_shape[2])
+    space = get_space(name, shape, classes)
+    choices = space.distributions().values()
+    return {
+        "name": name,
+        "description": space.description,
+        "size": space.size,
+        "log10_size": round(math.log10(space.size), 2),
+        "counted_for": {"input_shape": list(shape), "classes": classes},
+        "choices": {choice.name: list(choice.values) for choice in choices},
+        "defaults": {choice.name: choice.default for choice in choices if choice.default is not None},
+        "networks": [_counts(point) for point in points],
+    }
+
+
+def _space_lines(rows: Sequence[dict[str, Any]], detailed: bool) -> Iterator[str]:
+    """A paragraph for each space; ``detailed`` with the values of every choice."""
+    for row in rows:
+        basis = f"inputs of {_extents(row['counted_for']['input_shape'])}, {row['counted_for']['classes']} classes"
+        yield f"{row['name']}: {row['description']}"
+        yield f"  {len(row['choices'])} choices, {_size(row['size'])} vectors of choices (for {basis})"
+        if detailed:
+            values = ((name, str(len(offers)), _words(offers)) for name, offers in row["choices"].items())
+            yield from _indented(table(("choice", "values", "which"), values))
+        if row["networks"]:
+            points = (
+                (p["name"], _extents(p["input_shape"]), units.number(p["params"]), units.number(p["macs"]))
+                for p in row["networks"]
+            )
+            yield from _indented(table(("network", "input", "params (exact)", "MACs (exact)"), points))
+        yield ""
+    yield "A task of sound adds one choice to those of a space: its front end."
+
+
+def _counts(name: str) -> dict[str, Any]:
+    """Our own counts of a published network, as JSON."""
+    from search_spaces import network
+
+    graph = network(name)
+    counts = {"params": graph.params, "macs": graph.macs}
+    return {
+        "name": name,
+        "input_shape": list(graph.input_shape),
+        **counts,
+        "kinds": dict.fromkeys(counts, "exact"),
+    }
+
+
+def _network(name: str) -> dict[str, Any]:
+    """A published network as JSON; each claim about it with what we count in the claim's own way."""
+    from search_spaces import network, published_network
+    from search_spaces.counting import count
+
+    known, graph = published_network(name), network(name)
+    claims = [
+        {
+            "params": claim.params,
+            "macs": claim.macs,
+            "counting": claim.counting,
+            "counted": asdict(count(graph, claim.counting)),
+            "note": claim.note,
+            "source": claim.source or known.source,
+        }
+        for claim in known.claims
+    ]
+    return {**_counts(name), "space": known.space, "source": known.source, "published": claims}
+
+
+def _network_cells(row: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """A line of the table for the first claim about a network, or for none, and one for each further claim."""
+    own = (row["name"], _extents(row["input_shape"]), units.number(row["params"]), units.number(row["macs"]))
+    where = (row["space"] or "-", row["source"])
+    for i, claim in enumerate(row["published"] or [None]):
+        told = ("",) * 5 if claim is None else _claim_cells(claim)
+        yield (*own, *told, *where) if i == 0 else ("",) * len(own) + (*told, "", claim["source"])
+
+
+def _claim_cells(claim: dict[str, Any]) -> tuple[str, ...]:
+    ours = claim["counted"]
+    pairs = [(claim[field], ours[field]) for field in ("params", "macs")]
+    said = ("" if value is None else units.number(value) for value, _ in pairs)
+    counted = ("" if value is None else units.number(same) for value, same in pairs)
+    return (*said, claim["counting"], *counted)
+
+
+def _size(size: int) -> str:
+    """A number of vectors: exact as far as people read digits, else as a power of ten."""
+    return units.number(size) if size < 1_000_000 else f"10^{math.log10(size):.1f}"
+
+
+def _extents(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _words(values: Sequence[object]) -> str:
+    """Values of a choice; switches as people say them."""
+    return ", ".join({True: "yes", False: "no"}[v] if isinstance(v, bool) else str(v) for v in values)
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    return (f"  {line}" for line in lines)
 
 
 def _memory_kind(regions: Iterable[Region], role: str) -> str:

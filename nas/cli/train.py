@@ -150,6 +150,7 @@ def _line(report: EpochReport) -> str:
 def _test_accuracy(result: TrainResult, images: TaskData) -> float:
     from nas.training import integer_accuracy
 
+    images = images.bound_to(result.model.graph.frontend)
     return integer_accuracy(result.model, images.x_test, images.y_test)
 
 

@@ -9,7 +9,7 @@ import pydantic
 from pydantic import Field
 
 from estimators.budget import Budget
-from nas.training.settings import TrainSettings
+from nas.training.settings import TrainSettings, of_task
 from search_spaces.errors import NasError
 
 Stage = Literal["search", "final"]
@@ -17,6 +17,7 @@ Stage = Literal["search", "final"]
 FAST: dict[str, dict[str, Any]] = {
     "digits": {"epochs": 12.0, "qat_epochs": 2.0},
     "cifar10": {"epochs": 6.0, "qat_epochs": 1.0},
+    "speech_commands": {"epochs": 5.0, "qat_epochs": 1.0},
 }
 """Trainings of the search per task, enough to tell candidates apart; the final stage takes the task's defaults."""
 
@@ -85,5 +86,5 @@ class SearchConfig(pydantic.BaseModel):
     def settings(self, stage: Stage) -> TrainSettings:
         """How candidates are trained while searching, or promoted ones in the end; the seed is each candidate's own."""
         if stage == "search":
-            return TrainSettings.for_task(self.task, **{**ONE_THREAD, **FAST.get(self.task, {}), **self.train})
+            return TrainSettings.for_task(self.task, **{**ONE_THREAD, **of_task(FAST, self.task), **self.train})
         return TrainSettings.for_task(self.task, **{**ONE_THREAD, "distill": {}, **self.final})

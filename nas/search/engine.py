@@ -276,7 +276,8 @@ class _Search:
         for record in front(self.records.values()):
             if record.test_accuracy is None and record.best is not None:
                 model = load_model(self.run.path / record.best.model)
-                accuracy = integer_accuracy(model, self.task.x_test, self.task.y_test)
+                task = self.task.bound_to(model.graph.frontend)
+                accuracy = integer_accuracy(model, task.x_test, task.y_test)
                 self.keep(record.changed(test_accuracy=accuracy))
 
     def report(self) -> None:
@@ -290,5 +291,6 @@ class _Search:
 def _sampler(config: SearchConfig, task: TaskData) -> FeasibleSampler:
     kind = sampler_class(config.sampler)
     target = load_target(config.target)
-    space = get_space(config.space, task.input_shape, task.classes)
+    frontends = () if task.sound is None else task.sound.frontends
+    space = get_space(config.space, task.input_shape, task.classes, frontends)
     return kind(ResourceFilter(space, target, full_budget(config.budget, target)), config.seed)

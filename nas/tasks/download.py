@@ -1,4 +1,4 @@
-"""Fetches an archive into a temporary folder under the data root; nothing remains of a failed attempt."""
+"""Fetches files into a temporary folder under the data root; nothing remains of a failed attempt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _SECONDS = 30.0
-"""Longest silence of the server: torchvision sets no limit of its own."""
+"""Longest silence of the server: torchvision and torchaudio set no limit of their own."""
+
+
+@contextlib.contextmanager
+def download_folder(root: Path) -> Iterator[Path]:
+    """A folder to download into, removed on leaving together with a data root made for it in vain.
+
+    Raises OSError when it cannot be made.
+    """
+    made = [folder for folder in (root, *root.parents) if not folder.exists()]
+    before = socket.getdefaulttimeout()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as temporary:
+            socket.setdefaulttimeout(_SECONDS)
+            yield Path(temporary)
+    finally:
+        socket.setdefaulttimeout(before)
+        with contextlib.suppress(OSError):  # raised by the first folder that holds something: it stays
+            for folder in made:
+                folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -20,16 +40,6 @@ def download_archive(url: str, md5: str, root: Path) -> Iterator[Path]:
     """
     from torchvision.datasets.utils import download_url
 
-    made = [folder for folder in (root, *root.parents) if not folder.exists()]
-    before = socket.getdefaulttimeout()
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=root) as temporary:
-            socket.setdefaulttimeout(_SECONDS)
-            download_url(url, temporary, Path(url).name, md5)
-            yield Path(temporary) / Path(url).name
-    finally:
-        socket.setdefaulttimeout(before)
-        with contextlib.suppress(OSError):  # raised by the first folder that holds something: it stays
-            for folder in made:
-                folder.rmdir()
+    with download_folder(root) as temporary:
+        download_url(url, str(temporary), Path(url).name, md5)
+        yield temporary / Path(url).name

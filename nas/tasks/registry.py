@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from nas.tasks import cifar10, digits
+from nas.tasks import cifar10, digits, speech_commands
 from nas.tasks.task import Task, TaskData
 from search_spaces.errors import NasError
 
@@ -29,10 +29,19 @@ def task_names() -> tuple[str, ...]:
 
 
 def get_task(name: str) -> Task:
-    """The task of that name without its data; raises NasError when there is none."""
-    if name not in _TASKS:
+    """The task of that name without its data: ``name``, or ``name:options`` where the task has some.
+
+    Raises NasError when there is none.
+    """
+    base, colon, options = name.partition(":")
+    if base not in _TASKS:
         raise NasError(f"task {name!r} is unknown; known are {', '.join(_TASKS)}")
-    return _TASKS[name]
+    task = _TASKS[base]
+    if not colon:
+        return task
+    if task.with_options is None:
+        raise NasError(f"task {name!r} is unknown: {base} has no options")
+    return task.with_options(options)
 
 
 def data_root(explicit: str | os.PathLike[str] | None = None) -> Path:
@@ -47,3 +56,4 @@ def load_task(name: str, root: str | os.PathLike[str] | None = None) -> TaskData
 
 register_task(digits.TASK)
 register_task(cifar10.TASK)
+register_task(speech_commands.TASK)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nas.training.checkpoint import CheckpointError
     from nas.training.evaluate import integer_accuracy
     from nas.training.session import EpochReport, TrainingDiverged
-    from nas.training.teacher import Teacher, cache_folder, load_teacher
+    from nas.training.teacher import Teacher, load_teacher
     from nas.training.trainer import TrainResult, train
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "TrainResult",
     "TrainSettings",
     "TrainingDiverged",
-    "cache_folder",
     "integer_accuracy",
     "load_teacher",
     "train",
@@ -34,7 +33,6 @@ _HOME = {
     "Teacher": "teacher",
     "TrainResult": "trainer",
     "TrainingDiverged": "session",
-    "cache_folder": "teacher",
     "integer_accuracy": "evaluate",
     "load_teacher": "teacher",
     "train": "trainer",

@@ -17,14 +17,15 @@ from search_spaces.ops import Conv2D, DepthwiseConv2D
 def to_int8_model(
     network: Network, ranges: Mapping[str, Range], metadata: Mapping[str, Any] | None = None
 ) -> Int8Model:
-    """The integer model of a folded network, with the scales that its fake quantisation had.
+    """The integer model of a folded network, with the scales and factors that its fake quantisation had.
 
     Its tensors are the fake-quantised network's, which rounds weights, biases and, twice, sums as integers do, but for
     one in some ten thousand values: there a float sum ends on the other side of a half, or the 31 bits of an integer
     multiplier decide.
     """
     weights = {output: (_tflite_layout(layer), _numpy(layer.bias)) for output, layer in network.layers.items()}
-    return quantize_graph(network.graph, weights, ranges, network.input_quant, metadata)
+    factors = {output: float(factor.value) for output, factor in network.factors.items()}
+    return quantize_graph(network.graph, weights, ranges, network.input_quant, metadata, factors=factors)
 
 
 def _tflite_layout(layer: Layer) -> NDArray[np.float32]:

@@ -49,6 +49,17 @@ class _Mean(torch.autograd.Function):
         return grads[0], None, None
 
 
+class _Rescale(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, source: float, target: float) -> Tensor:
+        ctx.factor = target / source
+        return x.mul(1 / source).round_().mul_(target)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return grads[0] * ctx.factor, None, None
+
+
 class _RoundTo(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, scales: Tensor) -> Tensor:
@@ -100,3 +111,11 @@ def quantise(x: Tensor, quant: Quant, nudge: Tensor | None = None) -> Tensor:
 def quantise_mean(x: Tensor, quant: Quant) -> Tensor:
     """Means of int8 tensors rounded as average pooling does: the integer, zero point included, half away from zero."""
     return _Mean.apply(x, quant.scale, quant.zero_point)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def rescale(x: Tensor, source: Quant, target: Quant) -> Tensor:
+    """The real numbers that the bytes of ``x``, which has the quantisation ``source``, stand for under ``target``.
+
+    Both have one zero point, so no byte changes.
+    """
+    return _Rescale.apply(x, source.scale, target.scale)  # type: ignore[no-any-return, no-untyped-call]

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from firmware.int8_model import PROBABILITIES, PROBABILITY, SHARING, Quant
-from firmware.quantize import Range, activation_quant
+from firmware.quantize import Range, activation_quant, scaled_quant
 from nas.training import functional as G
 from nas.training.fake_quant import (
     TIE,
     double_rounding,
     quantise,
     quantise_mean,
+    rescale,
     round_to,
     weight_scales,
 )
@@ -31,6 +32,7 @@ from search_spaces.ops import (
     MaxPool,
     Mul,
     Op,
+    Scale,
     Sigmoid,
     Softmax,
     UpsampleNearest,
@@ -118,13 +120,39 @@ class Layer(nn.Module):
         del self.mean, self.variance
 
 
+class Factor(nn.Module):
+    """The positive number that a Scale multiplies by: softplus(raw), 1 at first, learned until ``fold`` fixes it.
+
+    The scales of all later tensors hang on it, so it does not move any more once those are what is trained for.
+    """
+
+    fixed: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raw = nn.Parameter(torch.tensor(math.log(math.expm1(1.0))))
+        self.register_buffer("fixed", None)
+
+    @property
+    def value(self) -> Tensor:
+        """The factor, a tensor without axes."""
+        return F.softplus(self.raw) if self.fixed is None else self.fixed
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Fixes the factor at what it is."""
+        if self.fixed is None:
+            self.fixed = F.softplus(self.raw)
+            del self.raw
+
+
 class Network(nn.Module):
     """The graph as a torch module: images as real numbers (N, channels, height, width) in, logits (N, values) out.
 
     ``forward`` computes in floating point until ``quantise_with`` was called, from then on as the integers will: every
     tensor carries real numbers that int8 stands for. A Softmax at the end is left out where ``logits`` is true, because
     losses want logits. Every convolution carries a BatchNorm until ``fold``; dense layers carry none, nor does the
-    classifier, which is the last layer with weights.
+    classifier, which is the last layer with weights. The factor of every Scale is learned until then.
 
     Random numbers come from ``generator`` alone, a CPU generator.
     """
@@ -145,23 +173,32 @@ class Network(nn.Module):
         ]
         self._modules_in_order = nn.ModuleList(layers)
         self.layers = {op.output: layer for op, layer in zip(weighted, layers, strict=True)}
+        self.factors = {op.output: Factor() for op in graph.ops if isinstance(op, Scale)}
+        self._factors_in_order = nn.ModuleList(self.factors.values())
         self.quant: dict[str, Quant] = {}
-        self._ranged = {op.output for op in graph.ops if not isinstance(op, (*SHARING, *PROBABILITIES))}
+        self._ranged = {op.output for op in graph.ops if not isinstance(op, (*SHARING, *PROBABILITIES, Scale))}
         self._last_reader = {name: op.output for op in graph.ops for name in op.inputs}
 
     def fold(self) -> None:
-        """Folds every BatchNorm; the network computes the same in evaluation mode."""
+        """Folds every BatchNorm and fixes every factor; the network computes the same in evaluation mode."""
         for layer in self.layers.values():
             layer.fold()
+        for factor in self.factors.values():
+            factor.fold()
 
     def quantise_with(self, ranges: Mapping[str, Range]) -> None:
-        """Fake-quantises from now on, with the quantisation that the integer model derives from these ``ranges``."""
+        """Fake-quantises from now on, with the quantisation that the integer model derives from these ``ranges``.
+
+        The network is folded: the factors of Scales, which that hangs on too, are read here and must not change later.
+        """
         quant = {self.graph.input: self.input_quant}
         for op in self.graph.ops:
             if isinstance(op, SHARING):
                 quant[op.output] = quant[op.inputs[0]]
             elif isinstance(op, PROBABILITIES):
                 quant[op.output] = PROBABILITY
+            elif isinstance(op, Scale):
+                quant[op.output] = scaled_quant(quant[op.inputs[0]], float(self.factors[op.output].value))
             else:
                 quant[op.output] = activation_quant(*ranges[op.output])
         self.quant = quant
@@ -209,6 +246,10 @@ class Network(nn.Module):
                 return G.avg_pool(inputs[0], op), None
             case UpsampleNearest():
                 return G.upsample(inputs[0], op), None
+            case Scale():
+                if not self.quant:
+                    return inputs[0] * self.factors[op.output].value, None
+                return rescale(inputs[0], self.quant[op.inputs[0]], self.quant[op.output]), None
             case Sigmoid():
                 return torch.sigmoid(inputs[0]), None
             case Softmax():
@@ -220,7 +261,7 @@ class Network(nn.Module):
     def _round(self, op: Op, y: Tensor, nudge: Tensor | None) -> Tensor:
         if isinstance(op, AvgPool):
             return quantise_mean(y, self.quant[op.output])
-        if isinstance(op, SHARING):
+        if isinstance(op, (*SHARING, Scale)):
             return y
         return quantise(y, self.quant[op.output], nudge)
 

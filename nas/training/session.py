@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from firmware.quantize import Range
-from nas.tasks.task import Augmentation, TaskData
-from nas.training.batches import Images
+from nas.tasks.task import TaskData
+from nas.training.batches import training_batches, training_data_digest, validation_batches
 from nas.training.checkpoint import Arrays, CheckpointError, load_arrays, save_arrays
 from nas.training.evaluate import network_accuracy
 from nas.training.network import Network, Seen
@@ -84,8 +84,8 @@ class Session:
     ) -> None:
         self.task, self.settings, self.device = task, settings, device
         self.generator = torch.Generator().manual_seed(settings.seed)
-        self.images = Images(task.x_train, task.y_train, device)
-        self.val = Images(task.x_val, task.y_val, device)
+        self.images = training_batches(task, device, settings.augment, settings.versions)
+        self.val = validation_batches(task, device)
         self.teacher = None if teacher is None else teacher.to(device)
         network = Network(graph, task.input_quant, self.generator)
         self.network: Network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -93,6 +93,7 @@ class Session:
         self.plan = self._planned("float", settings.epochs) + self._planned("qat", settings.qat_epochs)
         self.optimiser = optimiser(self.network, settings, decay=True)
         self.progress = _Progress()
+        self._data = training_data_digest(task)
 
     def run(self, on_epoch: OnEpoch | None = None, checkpoint: Path | None = None) -> None:
         """Trains to the end of the plan, from ``checkpoint`` where it exists; that is renewed after every epoch."""
@@ -100,6 +101,7 @@ class Session:
             self._restore(checkpoint)
         began = time.perf_counter() - self.progress.seconds
         for epoch in self.plan[self.progress.epoch :]:
+            self.images.begin(self.progress.epoch)
             if epoch.phase == "qat" and epoch.first == 0:
                 self.quantise()
             mean_loss = self._epoch(epoch)
@@ -120,6 +122,7 @@ class Session:
     @torch.no_grad()
     def quantise(self) -> None:
         """Folds, finds the ranges of activations from some batches, and turns fake quantisation on."""
+        self.images.begin(self.progress.epoch)
         self.progress.float_val_accuracy = network_accuracy(self.network, self.val)
         self.network.fold()
         self.network.eval()
@@ -174,8 +177,7 @@ class Session:
         return self.settings.lr * shape(progress)
 
     def _inputs(self, rows: Tensor) -> Tensor:
-        how = self.task.augmentation if self.settings.augment else Augmentation()
-        return self.images.augmented(rows, how, self.generator)
+        return self.images.augmented(rows, self.generator)
 
     def _extremes(self, seen: Seen) -> dict[str, Range]:
         ranges = extremes(seen)
@@ -200,7 +202,7 @@ class Session:
             "version": _VERSION,
             "graph": self.network.graph.digest,
             "task": self.task.name,
-            "images": len(self.images),
+            "data": self._data,
             "distilled": self.teacher is not None,
             "settings": self.settings.model_dump(mode="json", exclude={"device", "threads"}),
         }
@@ -221,7 +223,6 @@ class Session:
         self.progress = _progress_from(document["progress"])
         if self.progress.ranges:
             self.network.fold()
-            self.network.quantise_with(self.progress.ranges)
             self.optimiser = optimiser(self.network, self.settings, decay=False)
         self.generator.set_state(torch.from_numpy(arrays.pop("generator")))
         network: dict[str, Tensor] = {}
@@ -234,6 +235,8 @@ class Session:
                 number, _, name = name.partition("/")
                 state.setdefault(int(number), {})[name] = torch.from_numpy(array)
         self.network.load_state_dict(network)
+        if self.progress.ranges:
+            self.network.quantise_with(self.progress.ranges)
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import pydantic
@@ -26,7 +27,8 @@ class TrainSettings(pydantic.BaseModel):
     """Everything that decides how a training goes; equal settings on one device give equal networks.
 
     ``epochs`` in floating point with BatchNorm at learning rates up to ``lr``, then ``qat_epochs`` folded and
-    fake-quantised, from ``qat_lr`` down to nothing. ``threads`` of the CPU, None leaves torch's own number.
+    fake-quantised, from ``qat_lr`` down to nothing. Of every sound ``versions`` variations take turns, epoch by epoch,
+    shared by all trainings; 0 varies it anew each time. ``threads`` of the CPU, None leaves torch's own number.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -42,6 +44,7 @@ class TrainSettings(pydantic.BaseModel):
     schedule: Literal["one-cycle", "cosine"] = "one-cycle"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     augment: bool = True
+    versions: int = Field(8, ge=0)
     distill: Distillation | None = None
     seed: int = Field(0, ge=0)
     device: str = "auto"
@@ -51,7 +54,7 @@ class TrainSettings(pydantic.BaseModel):
     def for_task(cls, task: str, **changes: Any) -> Self:
         """The defaults of a task with ``changes``; raises NasError naming the first field that is not accepted."""
         try:
-            return cls(**{**DEFAULTS.get(task, {}), **changes})
+            return cls(**{**of_task(DEFAULTS, task), **changes})
         except pydantic.ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])
@@ -68,4 +71,19 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "label_smoothing": 0.1,
     },
     "cifar10": {"epochs": 20.0, "qat_epochs": 3.0, "batch_size": 128, "lr": 0.4},
+    "speech_commands": {
+        "epochs": 20.0,
+        "qat_epochs": 3.0,
+        "batch_size": 100,
+        "optimizer": "adamw",
+        "lr": 0.01,
+        "qat_lr": 0.001,
+        "weight_decay": 0.02,
+        "label_smoothing": 0.05,
+    },
 }
+
+
+def of_task(table: Mapping[str, dict[str, Any]], task: str) -> dict[str, Any]:
+    """What ``table`` holds of a task; options behind its name ("speech_commands:yes,no") change nothing."""
+    return table.get(task.partition(":")[0], {})

@@ -1,7 +1,8 @@
 """The teacher of a task: a larger network in floating point, trained once; what it says of the training images is kept.
 
 Its logits are taken from the images as they are (averaged with those of the mirrored images where the task mirrors), so
-distilling costs a student nothing per step but the loss.
+distilling costs a student nothing per step but the loss. The teacher of a task of sounds hears them through the task's
+default front end, whatever the student's is.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nas.cache import cache_folder
 from nas.tasks.task import TaskData
-from nas.training.batches import Images
+from nas.training.batches import Images, training_data_digest
 from nas.training.checkpoint import CheckpointError, load_arrays, save_arrays
 from nas.training.devices import reproducible, resolve_device
 from nas.training.evaluate import network_accuracy
@@ -67,14 +68,16 @@ def load_teacher(
 
     A damaged file is reported as a warning and made anew. Raises NasError for a task without a recipe.
     """
-    if task.name not in RECIPES:
+    kind = task.name.partition(":")[0]
+    if kind not in RECIPES:
         raise NasError(f"task {task.name!r} has no teacher to distil from; tasks that have are {', '.join(RECIPES)}")
-    recipe = RECIPES[task.name]
-    graph = recipe.graph(task.input_shape, task.classes)
+    recipe = RECIPES[kind]
+    task = task.bound_to(None)
+    graph = replace(recipe.graph(task.input_shape, task.classes), frontend=task.frontend)
     settings = recipe.settings.model_copy(update={"device": device, "threads": threads})
     key = _key(graph, settings, task)
     folder = cache_folder() if cache is None else cache
-    path = folder / "teachers" / f"{task.name}-{key[:16]}.npz"
+    path = folder / "teachers" / f"{kind}-{key[:16]}.npz"
     if path.exists():
         try:
             return _read(path, key, task)
@@ -84,14 +87,6 @@ def load_teacher(
     teacher = _train(graph, task, settings, on_epoch, path.with_suffix(".part.npz"))
     _write(path, key, teacher)
     return teacher
-
-
-def cache_folder() -> Path:
-    """``NAS_CACHE``, else ``mcu-nas`` in the user's cache folder."""
-    explicit = os.environ.get("NAS_CACHE")
-    if explicit:
-        return Path(explicit).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcu-nas"
 
 
 def _train(graph: Graph, task: TaskData, settings: TrainSettings, on_epoch: OnEpoch | None, part: Path) -> Teacher:
@@ -128,10 +123,7 @@ def _key(graph: Graph, settings: TrainSettings, task: TaskData) -> str:
         "graph": graph.digest,
         "settings": settings.model_dump(mode="json", exclude={"device", "threads"}),
     }
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for array in (task.x_train, task.y_train):
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    return hashlib.sha256((json.dumps(about, sort_keys=True) + training_data_digest(task)).encode()).hexdigest()
 
 
 def _write(path: Path, key: str, teacher: Teacher) -> None:
@@ -180,6 +172,16 @@ def _resnet9(input_shape: Shape, classes: int) -> Graph:
     return builder.build("cifar10-teacher")
 
 
+def _speech_resnet(input_shape: Shape, classes: int) -> Graph:
+    """Residual 3x3 convolutions after a strided stem, for features of some 50 frames; 370 k parameters."""
+    builder = GraphBuilder(input_shape)
+    x = builder.conv(builder.input, 64, 5, 2)
+    x = _residual(builder, _residual(builder, x))
+    x = _residual(builder, builder.conv(x, 96, 3, 2))
+    builder.dense(builder.global_avg_pool(x), classes)
+    return builder.build("speech-teacher")
+
+
 def _residual(builder: GraphBuilder, x: str) -> str:
     width = builder.shape(x)[2]
     return builder.add(builder.conv(builder.conv(x, width, 3), width, 3), x)
@@ -190,5 +192,9 @@ RECIPES = {
     "cifar10": Recipe(
         _resnet9,
         TrainSettings.for_task("cifar10", epochs=14.0, qat_epochs=0.0, batch_size=128, lr=0.3, weight_decay=5e-4),
+    ),
+    "speech_commands": Recipe(
+        _speech_resnet,
+        TrainSettings.for_task("speech_commands", epochs=16.0, qat_epochs=0.0, lr=0.004, weight_decay=0.05),
     ),
 }

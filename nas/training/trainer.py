@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from firmware.int8_model import Int8Model
@@ -54,7 +54,11 @@ def train(
 
     Raises NasError when graph and task do not fit, TrainingDiverged when the loss is no number any more,
     CheckpointError when the checkpoint is damaged or of another training.
+
+    For a task of sounds, ``graph`` names the front end; one that names none, but takes the default's features, gets
+    that, and the trained model's graph names it.
     """
+    graph, task = bound(graph, task)
     _check_fit(graph, task)
     began = time.perf_counter()
     device = resolve_device(settings.device)
@@ -84,6 +88,22 @@ def train(
             seconds=max(earlier, time.perf_counter() - began),
             epochs=progress.epoch,
         )
+
+
+def bound(graph: Graph, task: TaskData) -> tuple[Graph, TaskData]:
+    """``graph`` with its front end and ``task`` as that front end shows it; both unchanged for a task of images.
+
+    Raises NasError for a front end that the task's data does not suit, and for a graph of sounds that has none.
+    """
+    if task.sound is not None and graph.frontend is None:
+        default = task.sound.frontends[0]
+        if graph.input_shape != default.shape:
+            raise NasError(
+                f"network input {graph.input_shape}: features of task {task.name!r} have shape {default.shape} "
+                f"(front end {default.name}), and the network names no front end of its own"
+            )
+        graph = replace(graph, frontend=default)
+    return graph, task.bound_to(graph.frontend)
 
 
 def _check_fit(graph: Graph, task: TaskData) -> None:

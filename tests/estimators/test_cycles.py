@@ -100,18 +100,32 @@ def test_terms_of_the_other_kernels_by_hand() -> None:
         assert _terms(builder.build()) == {"outputs": 48, "pixels": 16, "calls": 1}
 
 
-def test_a_broadcast_sum_counts_its_output() -> None:
-    builder = GraphBuilder((4, 4, 3))
-    builder.add(builder.global_avg_pool(builder.input), builder.input)
-    assert _terms(builder.build())["outputs"] == 48
+@pytest.mark.parametrize("name", ["add", "mul"])
+def test_terms_of_sums_and_products_by_hand(name: str) -> None:
+    # Two whole tensors: one run of all values.
+    builder = GraphBuilder((4, 5, 3))
+    getattr(builder, name)(builder.input, builder.scale(builder.input))
+    assert _terms(builder.build()) == {"outputs": 60, "runs": 1, "calls": 1}
+    # One position for all: a run at each of them.
+    builder = GraphBuilder((4, 5, 3))
+    getattr(builder, name)(builder.global_avg_pool(builder.input), builder.input)
+    assert _terms(builder.build()) == {"outputs": 60, "runs": 20, "calls": 1}
+    # One row for all: a run for each row.
+    builder = GraphBuilder((4, 5, 3))
+    getattr(builder, name)(builder.input, builder.max_pool(builder.input, (4, 1), (4, 1)))
+    assert _terms(builder.build()) == {"outputs": 60, "runs": 4, "calls": 1}
+    # Upsampled along both axes.
+    builder = GraphBuilder((4, 5, 3))
+    getattr(builder, name)(builder.input, builder.upsample(builder.max_pool(builder.input, 2, 2), (4, 5)))
+    assert _terms(builder.build()) == {"outputs": 60, "runs": 20, "calls": 1}
 
 
 def test_every_kernel_counts_its_terms() -> None:
     assert set(TERMS) == set(KERNELS)
     builder = GraphBuilder((4, 4, 3))
     x = builder.max_pool(builder.depthwise(builder.conv(builder.input, 4)), 2, 2)
-    x = builder.add(builder.upsample(x, (4, 4)), builder.conv(builder.input, 4))
-    x = builder.mul(x, builder.sigmoid(builder.global_avg_pool(x)))
+    x = builder.add(builder.sigmoid(builder.upsample(x, (4, 4))), builder.conv(builder.input, 4))
+    x = builder.mul(x, builder.global_avg_pool(x))
     builder.softmax(builder.dense(x, 3))
     plan = lower(builder.build(), TARGET)
     for step in plan.steps:

@@ -36,11 +36,22 @@ def test_keyword_network_by_hand() -> None:
 def test_tables_of_the_small_operations() -> None:
     builder = GraphBuilder((4, 4, 3))
     x = builder.add(builder.max_pool(builder.input, 2, 2), builder.avg_pool(builder.input, 2, 2))
-    x = builder.mul(builder.upsample(x, (4, 4)), builder.sigmoid(builder.input))
+    x = builder.mul(builder.sigmoid(builder.upsample(x, (4, 4))), builder.input)
     builder.softmax(x)
     used = _flash(builder.build())
     assert (used.weights, used.bias) == (0, 0)
     assert used.tables == 52 + 52 + 84 + 20 + 64 + 256 + 20
+
+
+def test_scales_and_fused_upsampling_take_no_flash() -> None:
+    def used(*, condensed: bool) -> Flash:
+        builder = GraphBuilder((4, 4, 3))
+        v, a = builder.input, builder.avg_pool(builder.input, 2, 2) if condensed else builder.input
+        builder.add(builder.scale(v), builder.upsample(a, (4, 4)))
+        return _flash(builder.build())
+
+    assert used(condensed=False) == Flash(0, 0, 84, _code("add_s8"))
+    assert used(condensed=True) == Flash(0, 0, 84 + 52, _code("avg_pool_s8", "add_s8"))
 
 
 def test_weights_are_padded_to_words() -> None:

@@ -5,27 +5,43 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 from estimators import KERNELS, Placement, Plan, load_target, lower, lower_bound
 from estimators.arena import Block
 from search_spaces import Graph, GraphBuilder, NasError, Op, get_space, network
+from search_spaces.ops import Add, Mul, Scale, UpsampleNearest
+from tests.strategies import graphs
 
 TARGET = load_target("stm32l4r9")
 
 
 def check(plan: Plan) -> None:
-    """At every step inputs, output and all that is read later lie apart, but for the pair of an in-place step."""
+    """At every step all that it reads, writes or leaves for later lies apart, but for the pair of an in-place step.
+
+    Which tensors are one (a Scale's output and its input) is found out here anew, from the graph alone.
+    """
     graph, places = plan.graph, plan.placements
-    assert list(places) == list(graph.shapes)
-    assert [step.op for step in plan.steps] == list(graph.ops)
+    fused = {op.output for op in graph.ops if op.output not in places}
+    assert list(places) == [name for name in graph.shapes if name not in fused]
+    assert [step.op for step in plan.steps] == [
+        op for op in graph.ops if not isinstance(op, Scale) and op.output not in fused
+    ]
+    written = {graph.input: graph.input}
+    for op in graph.ops:
+        written[op.output] = written[op.inputs[0]] if isinstance(op, Scale) else op.output
     for name, place in places.items():
         assert place.size == int(np.prod(graph.shapes[name]))
         assert place.offset % 4 == 0
         assert place.offset + place.size <= plan.arena_bytes
+        assert place == places[written[name]]
+        assert plan.sources[name] == written[name]
+    own = [name for name in places if written[name] == name]
     shared = {(step.in_place, step.op.output) for step in plan.steps if step.in_place is not None}
     for index, step in enumerate(plan.steps):
-        assert {*step.op.inputs, step.op.output} <= {n for n, p in places.items() if p.first <= index <= p.last}
-        alive = [name for name, place in places.items() if place.first <= index <= place.last]
+        assert step.reads == tuple(plan.sources[name] for name in step.op.inputs)
+        assert {*step.reads, step.op.output} <= {n for n in own if places[n].first <= index <= places[n].last}
+        alive = [name for name in own if places[name].first <= index <= places[name].last]
         for a, b in itertools.combinations(alive, 2):
             if (a, b) in shared:
                 assert b == step.op.output
@@ -36,6 +52,32 @@ def check(plan: Plan) -> None:
                 assert places[a].offset + places[a].size <= places[b].offset or (
                     places[b].offset + places[b].size <= places[a].offset
                 ), (a, b)
+    check_fused(plan, fused)
+
+
+def check_fused(plan: Plan, fused: set[str]) -> None:
+    """What is fused has one reader, which is one operand of an Add or Mul and finds by shapes what it needs."""
+    shapes, producer = plan.graph.shapes, {op.output: op for op in plan.graph.ops}
+    for name in fused:
+        assert isinstance(producer[name], UpsampleNearest | Scale)
+        assert sum(op.inputs.count(name) for op in plan.graph.ops) == 1
+    for step in plan.steps:
+        for read, name in zip(step.reads, step.op.inputs, strict=True):
+            if name not in fused:
+                assert shapes[read] == shapes[name]
+                continue
+            assert isinstance(step.op, Add | Mul)
+            out, source, size = shapes[step.op.output], shapes[read], shapes[name]
+            assert source[2] == size[2]
+            for axis in (0, 1):
+                by_graph = [(y if size[axis] > 1 else 0) * source[axis] // size[axis] for y in range(out[axis])]
+                assert by_graph == [y * source[axis] // out[axis] for y in range(out[axis])]
+
+
+@settings(max_examples=300)
+@given(graphs(max_ops=8))
+def test_random_graphs(graph: Graph) -> None:
+    check(lower(graph, TARGET))
 
 
 @pytest.mark.parametrize(
@@ -146,11 +188,195 @@ def test_pooling_and_resizing_never_work_in_place() -> None:
     assert _in_place(builder) == [None, None, None]
 
 
+# --- Scale: another name for the same bytes --------------------------------------------------------------------------
+
+
+def planned(builder: GraphBuilder) -> Plan:
+    plan = lower(builder.build(), TARGET)
+    check(plan)
+    return plan
+
+
+def test_a_scale_is_no_step_and_takes_no_bytes() -> None:
+    builder = GraphBuilder((4, 4, 3))
+    x = builder.scale(builder.conv(builder.input, 2, 3))
+    builder.dense(x, 5)
+    plan = planned(builder)
+    assert [(step.kernel, step.reads) for step in plan.steps] == [
+        ("conv2d_s8", ("input",)),
+        ("fully_connected_s8", ("conv0",)),
+    ]
+    assert dict(plan.placements) == {
+        "input": Placement(0, 48, 0, 0),
+        "conv0": Placement(48, 32, 0, 1),
+        "scale1": Placement(48, 32, 0, 1),
+        "dense2": Placement(0, 5, 1, 1),
+    }
+
+
+def test_scales_of_scales_at_the_input_and_at_the_output() -> None:
+    builder = GraphBuilder((2, 2, 3))
+    x = builder.conv(builder.scale(builder.scale(builder.input)), 3)
+    builder.scale(builder.scale(x))
+    plan = planned(builder)
+    assert dict(plan.placements) == {
+        "input": Placement(0, 12, 0, 0),
+        "scale0": Placement(0, 12, 0, 0),
+        "scale1": Placement(0, 12, 0, 0),
+        "conv2": Placement(12, 12, 0, 0),
+        "scale3": Placement(12, 12, 0, 0),
+        "scale4": Placement(12, 12, 0, 0),
+    }
+
+
+def test_bytes_live_until_the_last_reader_of_any_of_their_names() -> None:
+    builder = GraphBuilder((4, 4, 3))
+    x = builder.conv(builder.input, 3)
+    scaled = builder.scale(x)
+    y = builder.conv(x, 3)  # the last reader of this name
+    builder.mul(builder.conv(y, 3), scaled)
+    places = planned(builder).placements
+    assert (places["conv0"].first, places["conv0"].last) == (0, 3)
+    assert places["scale1"] == places["conv0"]
+
+
+def test_nothing_is_written_over_bytes_that_are_read_later_under_another_name() -> None:
+    builder = GraphBuilder((4, 4, 3))
+    x = builder.conv(builder.input, 3)
+    scaled = builder.scale(x)
+    gate = builder.sigmoid(x)
+    builder.mul(gate, scaled)
+    assert _in_place(builder) == [None, None, "sigmoid2"]
+    builder = GraphBuilder((4, 4, 3))
+    x = builder.conv(builder.input, 3)
+    scaled = builder.scale(x)
+    builder.add(builder.sigmoid(scaled), x)
+    assert _in_place(builder) == [None, None, "sigmoid2"]
+
+
+def test_in_place_names_the_bytes_not_their_alias() -> None:
+    builder = GraphBuilder((4, 4, 3))
+    x = builder.conv(builder.input, 3)
+    builder.add(builder.scale(x), x)  # both operands are the same bytes
+    assert _in_place(builder) == [None, "conv0"]
+    builder = GraphBuilder((4, 4, 3))
+    builder.sigmoid(builder.scale(builder.input))
+    assert _in_place(builder) == ["input"]
+
+
+def test_a_network_of_scales_alone_is_refused() -> None:
+    builder = GraphBuilder((4, 4, 3))
+    builder.scale(builder.scale(builder.input))
+    with pytest.raises(NasError, match="network 'void' has nothing to compute: at least one operation besides Scale"):
+        lower(builder.build("void"), TARGET)
+
+
+# --- UpsampleNearest: read where it is used --------------------------------------------------------------------------
+
+
+def test_an_attention_condenser_needs_two_maps_and_a_small_one() -> None:
+    builder = GraphBuilder((9, 5, 8))
+    v = builder.conv(builder.input, 8, 3)
+    small = builder.conv(builder.max_pool(v, 2, 2), 8)  # 5 x 3
+    gated = builder.mul(v, builder.upsample(builder.sigmoid(small), (9, 5)))
+    builder.add(builder.scale(gated), v)
+    plan = planned(builder)
+    assert [(step.kernel, step.reads, step.in_place) for step in plan.steps] == [
+        ("conv2d_s8", ("input",), None),
+        ("max_pool_s8", ("conv0",), None),
+        ("conv2d_s8", ("maxpool1",), None),
+        ("lookup_s8", ("conv2",), "conv2"),
+        ("mul_s8", ("conv0", "sigmoid3"), None),
+        ("add_s8", ("mul5", "conv0"), "mul5"),
+    ]
+    assert "upsample4" not in plan.placements
+    assert plan.placements["sigmoid3"].last == 4
+    assert plan.arena_bytes == 2 * 360 + 5 * 3 * 8
+
+
+def test_the_other_operand_may_be_overwritten() -> None:
+    builder = GraphBuilder((5, 4, 3))
+    x = builder.conv(builder.input, 3)
+    builder.add(builder.upsample(builder.max_pool(x, 2, 2), (5, 4)), x)
+    plan = planned(builder)
+    assert [step.in_place for step in plan.steps] == [None, None, "conv0"]
+    assert plan.steps[2].reads == ("maxpool1", "conv0")
+
+
+def test_both_operands_upsampled_through_scales_too() -> None:
+    builder = GraphBuilder((2, 3, 4))
+    a = builder.scale(builder.upsample(builder.scale(builder.input), (5, 7)))
+    b = builder.upsample(builder.sigmoid(builder.input), (5, 7))
+    builder.mul(a, b)
+    plan = planned(builder)
+    assert [(step.reads, step.in_place) for step in plan.steps] == [(("input",), None), (("input", "sigmoid3"), None)]
+    assert set(plan.placements) == {"input", "scale0", "sigmoid3", "mul5"}
+
+
+def test_an_upsampled_operand_may_repeat() -> None:
+    builder = GraphBuilder((6, 4, 2))
+    row = builder.upsample(builder.max_pool(builder.input, (6, 2), (6, 2)), (1, 4))  # 1 x 2 -> 1 x 4
+    builder.add(row, builder.input)
+    plan = planned(builder)
+    assert [step.kernel for step in plan.steps] == ["max_pool_s8", "add_s8"]
+    assert plan.steps[1].reads == ("maxpool0", "input")
+
+
+def _materialised(builder: GraphBuilder) -> bool:
+    return any(step.kernel == "upsample_nearest_s8" for step in planned(builder).steps)
+
+
+def test_upsampling_with_another_reader_is_kept() -> None:
+    builder = GraphBuilder((2, 2, 3))
+    x = builder.upsample(builder.input, (4, 4))
+    builder.add(x, builder.conv(x, 3))
+    assert _materialised(builder)
+    builder = GraphBuilder((2, 2, 3))
+    x = builder.upsample(builder.input, (4, 4))
+    builder.mul(x, x)
+    assert _materialised(builder)
+    builder = GraphBuilder((2, 2, 3))
+    x = builder.upsample(builder.input, (4, 4))
+    builder.mul(x, builder.scale(x))
+    assert _materialised(builder)
+    builder = GraphBuilder((2, 2, 3))
+    builder.conv(builder.scale(builder.upsample(builder.input, (4, 4))), 3)
+    assert _materialised(builder)
+
+
+def test_upsampling_at_the_output_is_kept() -> None:
+    builder = GraphBuilder((2, 2, 3))
+    builder.upsample(builder.input, (4, 4))
+    assert _materialised(builder)
+    builder = GraphBuilder((2, 2, 3))
+    builder.scale(builder.upsample(builder.input, (4, 4)))
+    assert _materialised(builder)
+
+
+@pytest.mark.parametrize("size", [(2, 4), (1, 4), (4, 2)])
+def test_a_resize_that_shrinks_is_kept(size: tuple[int, int]) -> None:
+    builder = GraphBuilder((4, 4, 3))
+    other = builder.max_pool(builder.input, (4 // size[0], 4 // size[1]), (4 // size[0], 4 // size[1]))
+    builder.add(builder.upsample(builder.input, size), other)
+    assert _materialised(builder)
+
+
+def test_upsampling_that_is_read_much_later_keeps_its_source_alive_instead() -> None:
+    builder = GraphBuilder((8, 8, 4))
+    small = builder.max_pool(builder.input, 4, 4)  # 2 x 2 x 4
+    large = builder.upsample(small, (8, 8))
+    x = builder.conv(builder.conv(builder.input, 4), 4)
+    builder.add(x, large)
+    plan = planned(builder)
+    assert (plan.placements[small].first, plan.placements[small].last) == (0, 3)
+    assert plan.arena_bytes == 2 * 256 + 16
+
+
 def test_every_kernel_is_reached() -> None:
     builder = GraphBuilder((4, 4, 3))
     x = builder.max_pool(builder.depthwise(builder.conv(builder.input, 4)), 2, 2)
-    x = builder.add(builder.upsample(x, (4, 4)), builder.conv(builder.input, 4))
-    x = builder.mul(x, builder.sigmoid(builder.global_avg_pool(x)))
+    x = builder.add(builder.sigmoid(builder.upsample(x, (4, 4))), builder.conv(builder.input, 4))
+    x = builder.mul(x, builder.global_avg_pool(x))
     builder.softmax(builder.dense(x, 3))
     assert {step.kernel for step in lower(builder.build(), TARGET).steps} == set(KERNELS)
 

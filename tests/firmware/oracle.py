@@ -22,6 +22,7 @@ from search_spaces.ops import (
     MaxPool,
     Mul,
     Op,
+    Scale,
     Sigmoid,
     UpsampleNearest,
 )
@@ -104,6 +105,8 @@ def _element(model: Int8Model, op: Op, inputs: list[NDArray[np.int8]], position:
         return max(values) if isinstance(op, MaxPool) else half_away(Fraction(sum(values), len(values)))
     if isinstance(op, UpsampleNearest):
         return int(x[y0 * x.shape[0] // op.size[0], x0 * x.shape[1] // op.size[1], channel])
+    if isinstance(op, Scale):
+        return int(x[position])
     if isinstance(op, Sigmoid):
         return int(lookup_table(model, op)[int(x[position]) + 128])
     a, b = (

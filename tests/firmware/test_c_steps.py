@@ -46,28 +46,64 @@ def test_window_of_a_strided_same_convolution() -> None:
     assert expected.items() <= params.items()
 
 
+def shapes_given(model: Int8Model) -> list[Shape]:
+    """Output, first and second input as the last step's kernel is told of them."""
+    text = written(model)[-1]
+    found = []
+    for name in ("output", "input1", "input2"):
+        shape = re.search(rf"\.{name} = \{{(.*?)\}}", text, re.DOTALL)
+        assert shape is not None
+        numbers = members(shape[1])
+        found.append((numbers["height"], numbers["width"], numbers["channels"]))
+    return found
+
+
 @pytest.mark.parametrize(
-    ("second", "steps"),
+    ("second", "given"),
     [
-        ((4, 3, 2), (6, 2, 1)),
-        ((1, 3, 2), (0, 2, 1)),
-        ((4, 1, 2), (2, 0, 1)),
-        ((4, 3, 1), (3, 1, 0)),
-        ((1, 1, 2), (0, 0, 1)),
-        ((1, 1, 1), (0, 0, 0)),
+        ((4, 3, 2), [(1, 1, 24), (1, 1, 24), (1, 1, 24)]),  # one run of bytes
+        ((1, 3, 2), [(4, 1, 6), (4, 1, 6), (1, 1, 6)]),
+        ((4, 1, 2), [(4, 3, 2), (4, 3, 2), (4, 1, 2)]),
+        ((4, 3, 1), [(1, 12, 2), (1, 12, 2), (1, 12, 1)]),
+        ((1, 1, 2), [(1, 12, 2), (1, 12, 2), (1, 1, 2)]),
+        ((1, 1, 1), [(1, 1, 24), (1, 1, 24), (1, 1, 1)]),
     ],
 )
-def test_strides_of_a_broadcast_operand(second: Shape, steps: tuple[int, int, int]) -> None:
+def test_shapes_of_a_broadcast_operand(second: Shape, given: list[Shape]) -> None:
     builder = GraphBuilder((4, 3, 2))
     kernel = (4 // second[0], 3 // second[1])
     x = builder.avg_pool("input", kernel, kernel)
     if second[2] == 1:
         x = builder.conv(x, 1)
     builder.add("input", x)
-    text = written(model_of(builder))[-1]
-    strides = re.search(r"stride2 = \{(.*?)\}", text, re.DOTALL)
-    assert strides is not None
-    assert tuple(members(strides[1]).values()) == steps
+    assert shapes_given(model_of(builder)) == given
+
+
+def test_an_upsampled_operand_is_given_as_it_lies_in_memory() -> None:
+    builder = GraphBuilder((5, 4, 3))
+    small = builder.max_pool("input", 2, 2)
+    builder.mul(builder.scale("input"), builder.scale(builder.upsample(small, (5, 4))))
+    model = model_of(builder)
+    assert shapes_given(model) == [(5, 4, 3), (5, 4, 3), (3, 2, 3)]
+    plan = lower(model.graph, load_target("stm32l4r9"))
+    call = calls(model, plan)[1]
+    assert call.arguments == ("&params_1", "TENSOR_0", "TENSOR_1", "TENSOR_2")
+    assert call.comment == "1: Mul mul4: 5x4x3 and 3x2x3 upsampled to 5x4x3 to 5x4x3, over input"
+
+
+def test_a_scale_is_no_call_but_a_name() -> None:
+    builder = GraphBuilder((2, 2, 3))
+    x = builder.scale(builder.scale("input"))
+    builder.scale(builder.conv(x, 2))
+    model = model_of(builder)
+    plan = lower(model.graph, load_target("stm32l4r9"))
+    (call,) = calls(model, plan)
+    weights = ("weights_0", "bias_0", "multiplier_0", "shift_0")
+    assert call.arguments == ("&params_0", "TENSOR_0", *weights, "TENSOR_1")
+    assert {name: tensor.comment for name, tensor in tensors(plan).items()} == {
+        "input": "input = scale0 = scale1, 2x2x3, steps 0 to 0",
+        "conv2": "conv2 = scale3, 2x2x2, steps 0 to 0",
+    }
 
 
 def test_calls_name_tensors_in_the_plan_s_order_and_place() -> None:

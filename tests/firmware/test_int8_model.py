@@ -61,6 +61,16 @@ def test_quantisation_must_be_complete_and_shared() -> None:
         Int8Model(model.graph, without, model.layers)
 
 
+def test_a_scale_keeps_the_zero_point() -> None:
+    builder = GraphBuilder((2, 2, 1))
+    builder.scale(builder.scale(builder.input))
+    graph = builder.build()
+    quant = {"input": Quant(0.5, 3), "scale0": Quant(0.001, 3), "scale1": Quant(70.0, 3)}
+    Int8Model(graph, quant, {})
+    with pytest.raises(NasError, match="Scale 'scale1' has zero point 4; that of its input 'scale0', 3, expected"):
+        Int8Model(graph, quant | {"scale1": Quant(70.0, 4)}, {})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from numpy.typing import NDArray
 
 import firmware
+from estimators import load_target, lower
 from firmware import reference
 from firmware.emit import export
 from firmware.host import HostModel
@@ -30,7 +31,7 @@ from tests.firmware.lively import lively_model
 from tests.strategies import models, random_input
 
 KERNELS = Path(firmware.__file__).parent / "kernels"
-TENSOR = re.compile(r"#define (TENSOR_\d+) .*? /\* [^,]*, (\d+)x(\d+)x(\d+), ")
+TENSOR = re.compile(r"#define (TENSOR_\d+) .*? /\* ([^,]*), (\d+)x(\d+)x(\d+), ")
 
 
 @contextmanager
@@ -39,16 +40,21 @@ def exported(model: Int8Model) -> Iterator[Path]:
         yield export(model, "stm32l4r9", Path(scratch) / "c")
 
 
-def apart(folder: Path, storage: str) -> int:
-    """Gives every tensor an array of its own and of its exact size; returns how many there are."""
+def apart(folder: Path, storage: str) -> dict[str, str]:
+    """Gives all bytes that a step writes an array of their own and of their exact size; the array of each tensor."""
     source = folder / "model.c"
-    text, count = TENSOR.subn(
-        lambda found: f"{storage} int8_t {found[1]}[{found[2]} * {found[3]} * {found[4]}]; /* {found[1]}, ",
-        source.read_text(),
+    text = source.read_text()
+    arrays = {name: found[1] for found in TENSOR.finditer(text) for name in found[2].split(" = ")}
+    text = TENSOR.sub(
+        lambda found: f"{storage} int8_t {found[1]}[{found[3]} * {found[4]} * {found[5]}]; /* {found[2]}, ", text
     )
-    text = text.replace("static int32_t arena[MODEL_ARENA_BYTES / 4];", "")
-    source.write_text(text)
-    return count
+    source.write_text(text.replace("static int32_t arena[MODEL_ARENA_BYTES / 4];", ""))
+    return arrays
+
+
+def with_bytes(model: Int8Model) -> set[str]:
+    """Tensors that are written: all but those that a fused upsampling would write."""
+    return set(lower(model.graph, load_target("stm32l4r9")).placements)
 
 
 def run_c(model: Int8Model, x: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -78,12 +84,14 @@ def compare_every_tensor(
 
     Nothing works in place then; the arena is compared by the tests below and in test_three_ways.
     """
-    assert apart(folder, '__attribute__((visibility("default")))') == len(model.graph.shapes)
+    arrays = apart(folder, '__attribute__((visibility("default")))')
+    assert set(arrays) == with_bytes(model)
     with HostModel(folder) as host:
         for index in range(len(x)):
             host.run(x[index : index + 1])
-            for number, (name, shape) in enumerate(model.graph.shapes.items()):
-                array = (ctypes.c_int8 * int(np.prod(shape))).in_dll(host.loaded, f"TENSOR_{number}")
+            for name, symbol in arrays.items():
+                shape = model.graph.shapes[name]
+                array = (ctypes.c_int8 * int(np.prod(shape))).in_dll(host.loaded, symbol)
                 got = np.ctypeslib.as_array(array).reshape(shape)
                 np.testing.assert_array_equal(got, expected[name][index], err_msg=name)
 
@@ -108,6 +116,23 @@ def test_operands_repeat_along_every_axis(kernel: tuple[int, int]) -> None:
     x = builder.mul(pooled, builder.add("input", pooled))
     builder.mul(builder.add(single, x), single)
     model, images, expected = lively_model(builder.build(), images=24)
+    with exported(model) as folder:
+        compare_every_tensor(model, folder, images, expected)
+
+
+@pytest.mark.parametrize("factor", [(2, 2), (3, 2), (4, 3), (1, 4), (9, 7)])
+def test_operands_are_upsampled_on_the_way(factor: tuple[int, int]) -> None:
+    """Either operand and both, scaled or not, at sizes that no factor divides."""
+    builder = GraphBuilder((9, 7, 5))
+    small = builder.avg_pool("input", factor, factor)
+    embedded = builder.conv(small, 5, activation=Activation.NONE)
+    x = builder.mul("input", builder.upsample(builder.sigmoid(embedded), (9, 7)))
+    x = builder.add(builder.scale(x), "input")
+    x = builder.add(builder.scale(builder.upsample(embedded, (9, 7))), x)
+    y = builder.mul(builder.upsample(small, (13, 9)), builder.upsample(builder.conv(x, 1), (13, 9)))
+    builder.add(y, builder.upsample(builder.max_pool(y, (13, 1), (13, 1)), (1, 9)))
+    model, images, expected = lively_model(builder.build(), images=6)
+    assert len(expected) - len(with_bytes(model)) == 6
     with exported(model) as folder:
         compare_every_tensor(model, folder, images, expected)
 
@@ -229,6 +254,14 @@ def test_upsampling_reads_the_element_before() -> None:
     assert rows == [[1, 1, 2, 2, 3], [1, 1, 2, 2, 3], [4, 4, 5, 5, 6]]
 
 
+def test_a_sum_reads_its_upsampled_operands_element_before() -> None:
+    builder = GraphBuilder((2, 3, 1))
+    graph = builder_graph(builder, builder.add(*(builder.upsample("input", (3, 5)) for _ in "ab")))
+    model = Int8Model(graph, dict.fromkeys(graph.shapes, Quant(0.5, 0)) | {graph.output: Quant(1.0, 0)}, {})
+    rows = run_c(model, int8([1, 2, 3, 4, 5, 6], 1, 2, 3, 1))[0, :, :, 0].tolist()
+    assert rows == [[1, 1, 2, 2, 3], [1, 1, 2, 2, 3], [4, 4, 5, 5, 6]]
+
+
 @pytest.mark.parametrize("channels", [2, 10, 511])
 def test_softmax_is_within_one_step_of_the_real_one(channels: int) -> None:
     builder = GraphBuilder((3, 4, channels))
@@ -298,7 +331,7 @@ def test_kernels_stay_inside_their_tensors(model: Int8Model) -> None:
     x = random_input(model, 4, np.random.default_rng(0))
     with exported(model) as folder:
         # AddressSanitizer guards the ends of each.
-        assert apart(folder, "static") == len(model.graph.shapes)
+        assert set(apart(folder, "static")) == with_bytes(model)
         with HostModel(folder, sanitize=True) as host:
             np.testing.assert_array_equal(host.run(x), reference.run(model, x))
 

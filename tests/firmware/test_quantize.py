@@ -17,6 +17,7 @@ from firmware.quantize import (
     dequantize_values,
     quantize_graph,
     quantize_values,
+    scaled_quant,
     weight_quant,
 )
 from firmware.reference import run_all
@@ -32,11 +33,15 @@ from search_spaces.ops import (
     FullyConnected,
     MaxPool,
     Mul,
+    Scale,
     Sigmoid,
     Softmax,
     UpsampleNearest,
 )
 from tests.firmware import oracle
+
+FACTOR = 0.37
+"""Of every Scale here."""
 
 
 def test_worked_example_symmetric() -> None:
@@ -128,9 +133,13 @@ def _all_ops() -> Graph:
     x = builder.conv(x, 8, 1, activation=Activation.NONE)
     x = builder.add(x, stem, Activation.RELU)
     gate = builder.sigmoid(builder.upsample(builder.max_pool(x, 2, 2), (8, 6)))
-    x = builder.mul(x, gate)
-    builder.softmax(builder.dense(builder.avg_pool(x, 2, 2), 5))
+    x = builder.add(builder.scale(builder.mul(x, gate)), x)
+    builder.softmax(builder.dense(builder.avg_pool(builder.scale(x), 2, 2), 5))
     return builder.build("everything")
+
+
+def _factors(graph: Graph) -> dict[str, float]:
+    return {op.output: FACTOR for op in graph.ops if isinstance(op, Scale)}
 
 
 Weights = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -170,6 +179,8 @@ def _run_float(graph: Graph, weights: Weights, image: NDArray[np.float64]) -> di
         elif isinstance(op, UpsampleNearest):
             rows, columns = (np.arange(n) * m // n for n, m in zip(op.size, x.shape[:2], strict=True))
             out = x[rows][:, columns]
+        elif isinstance(op, Scale):
+            out = FACTOR * x
         elif isinstance(op, Sigmoid):
             out = 1 / (1 + np.exp(-x))
         elif isinstance(op, Softmax):
@@ -194,7 +205,7 @@ def test_integers_follow_the_float_network(seed: int) -> None:
     input_quant = Quant(1 / 255, -128)
     x = rng.integers(-128, 128, (6, *graph.input_shape)).astype(np.int8)
     real = [_run_float(graph, weights, image.astype(np.float64)) for image in dequantize_values(x, input_quant)]
-    model = quantize_graph(graph, weights, _ranges(real), input_quant, {"origin": "test"})
+    model = quantize_graph(graph, weights, _ranges(real), input_quant, {"origin": "test"}, factors=_factors(graph))
     assert model.metadata == {"origin": "test"}
     tensors = run_all(model, x)
     for name in graph.shapes:
@@ -208,14 +219,43 @@ def test_shared_and_fixed_quantisation() -> None:
     graph = _all_ops()
     weights = _random_weights(graph, np.random.default_rng(0))
     needed = {op.output for op in graph.ops if isinstance(op, (*WEIGHTED, Add, Mul))}
-    model = quantize_graph(graph, weights, dict.fromkeys(needed, (-1.0, 2.0)), Quant(1 / 255, -128))
+    ranges = dict.fromkeys(needed, (-1.0, 2.0))
+    model = quantize_graph(graph, weights, ranges, Quant(1 / 255, -128), factors=_factors(graph))
     for op in graph.ops:
         if isinstance(op, MaxPool | AvgPool | UpsampleNearest):
             assert model.quant[op.output] == model.quant[op.inputs[0]]
         elif isinstance(op, Sigmoid | Softmax):
             assert model.quant[op.output] == Quant(1 / 256, -128)
+        elif isinstance(op, Scale):
+            source = model.quant[op.inputs[0]]
+            assert model.quant[op.output] == Quant(FACTOR * source.scale, source.zero_point)
         else:
             assert model.quant[op.output] == activation_quant(-1.0, 2.0)
+
+
+def test_scaled_quantisation_is_rounded_once() -> None:
+    source = Quant(0.1, 7)
+    assert source.scale == float(np.float32(0.1))
+    assert scaled_quant(source, 3.3) == Quant(float(np.float32(3.3 * float(np.float32(0.1)))), 7)
+    assert scaled_quant(source, 1.0) == source
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        (None, "Scale 'scale1' has no factor"),
+        ({"scale0": 1.0}, "Scale 'scale1' has no factor"),
+        ({"scale1": 0.0}, "Scale 'scale1': factor 0.0: a positive finite number"),
+        ({"scale1": -1.0}, "Scale 'scale1': factor -1.0"),
+        ({"scale1": np.nan}, "Scale 'scale1': factor nan"),
+        ({"scale1": 1e-60}, "Scale 'scale1': scale .*: a positive finite number that float32 can hold"),
+    ],
+)
+def test_factors_are_checked(factors: dict[str, float] | None, message: str) -> None:
+    builder = GraphBuilder((2, 2, 1))
+    builder.scale(builder.sigmoid(builder.input))
+    with pytest.raises(NasError, match=message):
+        quantize_graph(builder.build(), {}, {}, Quant(1.0, 0), factors=factors)
 
 
 def _one_layer() -> tuple[Graph, str]:

@@ -144,6 +144,16 @@ def test_add_and_mul_by_hand() -> None:
     assert tensors[out][0, 0].tolist() == [[-2, 0], [-1, 0]]
 
 
+def test_a_scaled_operand_counts_more() -> None:
+    builder = GraphBuilder((1, 2, 1))
+    scaled = builder.scale(builder.input)
+    out = builder.add(scaled, builder.input)
+    quant = {builder.input: Quant(0.5, 2), scaled: Quant(1.5, 2), out: Quant(1.0, 0)}
+    tensors = run_all(Int8Model(builder.build(), quant, {}), _images([[[4], [-7]]]))
+    assert tensors[scaled][0, 0, :, 0].tolist() == [4, -7]
+    assert tensors[out][0, 0, :, 0].tolist() == [4, -18]  # 2 * 1.5 + 2 * 0.5, -9 * 1.5 - 9 * 0.5
+
+
 def test_large_tensors_take_the_table() -> None:
     """The table of all pairs gives what single elements give."""
     builder = GraphBuilder((32, 33, 1))

@@ -105,7 +105,7 @@ def _everything() -> Int8Model:
     x = builder.depthwise(stem, 3, multiplier=2, activation=Activation.RELU)
     x = builder.add(builder.conv(x, 8, 1, activation=Activation.NONE), stem, Activation.RELU)
     x = builder.mul(x, builder.sigmoid(builder.upsample(builder.max_pool(x, 2, 2), (4, 6))))
-    builder.softmax(builder.dense(builder.avg_pool(x, 2, 2), 5))
+    builder.softmax(builder.dense(builder.avg_pool(builder.scale(x), 2, 2), 5))
     graph = builder.build("all of them")
     return random_int8_model(graph, np.random.default_rng(3))
 
@@ -130,6 +130,7 @@ def test_operators_and_versions() -> None:
         "LOGISTIC": 2,
         "AVERAGE_POOL_2D": 2,
         "SOFTMAX": 2,
+        "RESHAPE": 1,
     }
     operators = model.subgraphs[0].operators
     stem = operators[0].builtinOptions
@@ -246,9 +247,32 @@ def test_upsampling_by_an_integer_factor_is_written_half_pixel_where_needed() ->
     assert np.flatnonzero(theirs != run(model, _rows(model))).tolist() == [41]  # float32: 41 * (2 / 82) < 1
 
 
-def test_upsampling_that_tflite_cannot_do_is_refused() -> None:
-    with pytest.raises(NasError, match="'upsample0' from 14x1 to 46x1 cannot be written"):
-        to_tflite(_upsampling((14, 1), (46, 1)))
+@pytest.mark.parametrize(("size", "out"), [((14, 1), (46, 1)), ((4, 32), (12, 94)), ((2, 14), (82, 46))])
+def test_upsampling_in_neither_form_names_its_rows_and_columns(size: tuple[int, int], out: tuple[int, int]) -> None:
+    builder = GraphBuilder((*size, 3))
+    builder.upsample(builder.input, out)
+    graph = builder.build()
+    assert half_pixel_centers(size, graph.ops[0]) is None  # type: ignore[arg-type]
+    model = Int8Model(graph, dict.fromkeys(graph.shapes, Quant(1.0, 0)), {})
+    assert len(_unpacked(to_tflite(model)).subgraphs[0].operators) == 2
+    _assert_same(model, random_input(model, 4, np.random.default_rng(0)))
+
+
+def test_a_scale_changes_the_scale_and_no_byte() -> None:
+    builder = GraphBuilder((3, 2, 5))
+    builder.sigmoid(builder.scale(builder.scale(builder.input)))
+    quant = {
+        "input": Quant(0.1, 3),
+        "scale0": Quant(0.25, 3),
+        "scale1": Quant(0.01, 3),
+        "sigmoid2": Quant(1 / 256, -128),
+    }
+    model = Int8Model(builder.build(), quant, {})
+    x = random_input(model, 4, np.random.default_rng(0))
+    _assert_same(model, x)
+    tensors = {t.name.decode(): t for t in _unpacked(to_tflite(model)).subgraphs[0].tensors}
+    assert tensors["scale0"].quantization.scale.tolist() == [np.float32(0.25)]
+    np.testing.assert_array_equal(_interpret(to_tflite(model), x)["scale1"], x)
 
 
 def test_usual_upsampling_is_plain() -> None:

@@ -18,6 +18,7 @@ from firmware.toolchain import Compiler, find_arm_compiler
 from firmware.validate import validate
 from firmware.virtual import build_firmware, load_image, run_elf
 from search_spaces.builder import GraphBuilder
+from search_spaces.ops import Activation
 from tests.firmware.lively import lively_model
 from tests.strategies import models, random_input
 
@@ -41,13 +42,37 @@ def test_random_networks(arm_gcc: Compiler, model: Int8Model) -> None:
         assert load_image(elf).sizes.arena == lower(model.graph, load_target(TARGET)).arena_bytes
 
 
+def test_attention_condensers_at_odd_sizes(arm_gcc: Compiler, tmp_path: Path) -> None:
+    builder = GraphBuilder((49, 10, 1))
+    v = builder.scale(builder.conv(builder.input, 6, 3))
+    for kind, factor in (("additive", 2), ("gated", 3), ("additive", 4)):
+        q = builder.max_pool(v, factor, factor)
+        k = builder.conv(
+            builder.depthwise(q, 3, multiplier=2, activation=Activation.NONE), 6, activation=Activation.NONE
+        )
+        if kind == "additive":
+            out = builder.add(builder.scale(v), builder.upsample(k, (49, 10)))
+        else:
+            out = builder.mul(v, builder.upsample(builder.sigmoid(k), (49, 10)))
+            out = builder.add(builder.scale(out), v)
+        v = builder.add(v, out)
+    builder.scale(builder.dense(builder.global_avg_pool(v), 12))
+    model, vectors, _ = lively_model(builder.build("condensers"))
+    folder = export(model, TARGET, tmp_path / "c", vectors)
+    assert "upsample_nearest_s8" not in (folder / "model.c").read_text()
+    validation = validate(folder, TARGET, compiler=arm_gcc)
+    assert validation.passed
+    assert validation.bit_exact
+
+
 @pytest.mark.parametrize("kind", ["gcc", "zig"])
 def test_every_kernel_with_either_compiler(arm_gcc: Compiler, tmp_path: Path, kind: str) -> None:
     builder = GraphBuilder((9, 11, 3))
     x = builder.conv("input", 8, 3, 2)
     x = builder.add(x, builder.conv(builder.depthwise(x, multiplier=2, dilation=2), 8))
     gate = builder.sigmoid(builder.upsample(builder.max_pool(x, 2, 2), builder.shape(x)[:2]))
-    x = builder.mul(builder.mul(x, gate), builder.global_avg_pool(x))
+    x = builder.mul(builder.scale(builder.mul(x, gate)), builder.global_avg_pool(x))
+    x = builder.add(x, builder.upsample(builder.avg_pool(x, 2, 2), builder.shape(x)[:2]))
     builder.softmax(builder.dense(x, 10))
     model, vectors, _ = lively_model(builder.build("every kernel"))
     compiler = arm_gcc if kind == "gcc" else find_arm_compiler("zig")

@@ -117,7 +117,7 @@ def test_blocks_add_up_to_the_instructions_executed(arm_compiler: Compiler, tmp_
             traces[-1].append(address)
 
     machine._uc.hook_add(machine._unicorn.UC_HOOK_CODE, trace)
-    machine.run(image.function("board_halt").address, Meter(machine, entry, 10**6).hook)
+    machine.run(image.function("board_halt").address, Meter(machine, {entry: "invoke"}, 10**6).hook)
     assert tuple(len(calls) + skipped(machine, calls) for calls in traces) == execution.instructions
     machine.close()
 

@@ -19,6 +19,7 @@ COMMANDS = (
     "front",
     "train",
     "estimate",
+    "draw",
     "export",
     "validate",
     "targets",

@@ -178,13 +178,13 @@ def test_least_accuracy(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("light")
 def test_a_least_accuracy_that_only_promotion_reaches(tmp_path: Path) -> None:
-    plain = search(config(), tmp_path / "plain", trainer=FakeTrainer())
+    plain = search(config(seed=1), tmp_path / "plain", trainer=FakeTrainer())
     records = Run.open(plain.path).records()
     short = max(record.training.val_accuracy for record in records if record.training)
     promoted = max(record.final.val_accuracy for record in records if record.final)
     assert short < promoted
     bar = f"min_accuracy={(short + promoted) / 2}"
-    summary = search(config(budget=f"{BUDGET},{bar}"), tmp_path / "run", trainer=FakeTrainer())
+    summary = search(config(budget=f"{BUDGET},{bar}", seed=1), tmp_path / "run", trainer=FakeTrainer())
     assert summary.best is not None
     best = Run.open(summary.path).records()[summary.best]
     assert best.final is not None

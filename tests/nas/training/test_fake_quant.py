@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from firmware.fixed_point import multiply_by_quantized_multiplier, quantize_multiplier
 from firmware.int8_model import Quant
 from firmware.quantize import weight_quant
-from nas.training.fake_quant import double_rounding, quantise, quantise_mean, round_to, weight_scales
+from nas.training.fake_quant import double_rounding, quantise, quantise_mean, rescale, round_to, weight_scales
 
 
 def test_values_are_those_of_the_integers() -> None:
@@ -77,3 +77,18 @@ def test_rounding_twice(accumulator: int, multiplier: float) -> None:
 def test_nudge_by_hand(multiplier: float, nudge: float) -> None:
     # 0.5 = 0.5 * 2^-0: no shift, so no second rounding; 0.25 = 0.5 * 2^-1; 0.003 = 0.768 * 2^-8.
     assert float(double_rounding(torch.tensor(multiplier))) == nudge
+
+
+@given(st.floats(1e-4, 10), st.floats(1e-3, 1e3), st.integers(-128, 127))
+def test_rescaled_are_the_same_integers(scale: float, factor: float, zero_point: int) -> None:
+    source = Quant(scale, zero_point)
+    target = Quant(factor * source.scale, zero_point)
+    integers = torch.arange(-128, 128).float() - zero_point
+    assert torch.equal(rescale(integers * source.scale, source, target), integers * target.scale)
+
+
+def test_gradient_of_rescaling_is_the_factor() -> None:
+    x = torch.tensor([-1.0, 0.25, 2.0]).requires_grad_()
+    rescale(x, Quant(0.25, 0), Quant(1.0, 0)).backward(torch.tensor([1.0, 2.0, 3.0]))
+    assert x.grad is not None
+    np.testing.assert_array_equal(x.grad, [4.0, 8.0, 12.0])

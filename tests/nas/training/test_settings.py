@@ -17,6 +17,13 @@ def test_changes_go_over_the_tasks_defaults() -> None:
     assert (settings.distill.alpha, settings.distill.temperature) == (0.3, 4)
 
 
+def test_a_tasks_options_leave_its_defaults() -> None:
+    spoken = TrainSettings.for_task("speech_commands")
+    assert spoken.optimizer == "adamw"
+    assert TrainSettings.for_task("speech_commands:yes,no,unknown") == spoken
+    assert TrainSettings.for_task("speech_commands_of_mine") == TrainSettings.for_task("another")
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -89,16 +89,6 @@ def test_interrupted_training_goes_on(task: TaskData, tmp_path: Path) -> None:
     assert torch.equal(whole.logits, resumed.logits)
 
 
-def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NAS_CACHE", "/explicit")
-    assert teacher.cache_folder() == Path("/explicit")
-    monkeypatch.delenv("NAS_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert teacher.cache_folder() == Path("/caches/mcu-nas")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert teacher.cache_folder() == Path.home() / ".cache" / "mcu-nas"
-
-
 def test_task_without_a_recipe(task: TaskData) -> None:
     with pytest.raises(NasError, match="task 'speech' has no teacher to distil from; tasks that have are digits"):
         load_teacher(replace(task, name="speech"))

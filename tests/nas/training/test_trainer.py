@@ -22,6 +22,7 @@ from nas.training import (
 from search_spaces.builder import GraphBuilder
 from search_spaces.errors import NasError
 from search_spaces.graph import Graph
+from search_spaces.ops import Activation
 
 SHORT = {"epochs": 1.5, "qat_epochs": 1.5, "threads": 1}
 
@@ -123,6 +124,23 @@ def test_interrupted_anywhere_ends_the_same(small: TaskData, tmp_path: Path, opt
         resumed = train(network(), small, settings, checkpoint=checkpoint)
         assert_same(whole.model, resumed.model)
         assert without_seconds(whole) == without_seconds(resumed)
+
+
+def test_learned_factors_survive_an_interruption(small: TaskData, tmp_path: Path) -> None:
+    builder = GraphBuilder((8, 8, 1))
+    v = builder.conv("input", 6, 3)
+    embedding = builder.conv(builder.max_pool(v, 2, 2), 6, activation=Activation.NONE)
+    x = builder.add(builder.scale(v), builder.upsample(embedding, (8, 8)))
+    builder.dense(builder.global_avg_pool(x), 10)
+    graph, settings = builder.build("condenser"), TrainSettings.for_task("digits", **SHORT)
+    whole = train(graph, small, settings)
+    factor = whole.model.quant["scale3"].scale / whole.model.quant["conv0"].scale
+    assert abs(factor - 1) > 1e-3
+    for epoch in (1, 3):
+        checkpoint = tmp_path / f"{epoch}.npz"
+        with pytest.raises(Interrupted):
+            train(graph, small, settings, on_epoch=until(epoch), checkpoint=checkpoint)  # type: ignore[arg-type]
+        assert_same(whole.model, train(graph, small, settings, checkpoint=checkpoint).model)
 
 
 def without_seconds(result: TrainResult) -> object:

@@ -1,0 +1,1 @@
+"""Sound: audio files, their features, and how waveforms are varied in training."""
