@@ -27,6 +27,8 @@ from search_spaces.errors import NasError
 _log = logging.getLogger(__name__)
 
 _BATCH = 128
+_ARITHMETIC = 1
+"""To be raised when ``nas.audio.augment`` varies clips in another way: it makes features kept before worthless."""
 _NAME = "features"
 
 
@@ -79,7 +81,7 @@ class Versions:
         """Digest of all that decides the features."""
         sound = self.sound
         digest = hashlib.sha256(features_key(sound, self.frontend).encode())
-        digest.update(repr((sound.augmentation, sound.silence, version, _BATCH)).encode())
+        digest.update(repr((sound.augmentation, sound.silence, version, _BATCH, _ARITHMETIC)).encode())
         digest.update(self.labels.cpu().numpy().tobytes())
         for recording in sound.noise:
             digest.update(np.ascontiguousarray(recording).data)
