@@ -1,14 +1,14 @@
 """Prove that an exported model does on the chip's core what Python predicted, byte for byte, and measure it there.
 
 Two builds of the same C: one linked for the chip and run over the test vectors in the virtual target, one compiled for
-this machine and run over a whole labelled split. Both are compared with the numpy reference, byte by byte.
+this machine and run over a whole labelled split. Both are compared with the numpy reference, byte by byte. Of a network
+that starts from sound, the front end's bytes are compared too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -16,181 +16,69 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators import Resources, Target, energy, estimate, load_target, lower
+from estimators import Target, estimate, load_target, lower
 from firmware import reference
 from firmware.emit import export
 from firmware.folder import digests, read_manifest
+from firmware.frontend import reference as sound
 from firmware.host import HostModel
 from firmware.int8_file import load_model
 from firmware.int8_model import Int8Model
 from firmware.toolchain import Compiler, find_arm_compiler
-from firmware.vectors import checked_vectors, write_vectors
-from firmware.virtual import Execution, FirmwareSizes, build_firmware, load_image, run_elf
+from firmware.validation import PREDICTED, Mismatch, Validation
+from firmware.vectors import checked_clips, checked_vectors, with_features, write_vectors
+from firmware.virtual import FirmwareImage, build_firmware, load_image, run_elf
 from firmware.virtual.cortex_m4 import VIRTUAL_TARGETS
 from search_spaces.errors import NasError
+from search_spaces.frontend import FrontEnd
+
+__all__ = ["PREDICTED", "Mismatch", "Validation", "validate"]
 
 Int8 = NDArray[np.int8]
-
-PREDICTED: Final = (
-    "params",
-    "macs",
-    "sram_bytes",
-    "stack_bytes",
-    "flash_bytes",
-    "weights_bytes",
-    "cycles",
-    "seconds",
-    "joules",
-)
-"""Estimates that a validation shows beside what it measured."""
+Int16 = NDArray[np.int16]
+Split = tuple[NDArray[np.integer], NDArray[np.integer]]
 
 # No kernel is near a hundred instructions per MAC: what goes on longer has no end.
 _INSTRUCTIONS_PER_MAC: Final = 200
 _INSTRUCTIONS_AT_LEAST: Final = 100_000_000
 
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """The first output byte that differs from the numpy reference: in which build, of which input."""
-
-    build: str
-    index: int
-    byte: int
-    expected: int
-    got: int
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "build": self.build,
-            "index": self.index,
-            "byte": self.byte,
-            "expected": self.expected,
-            "got": self.got,
-        }
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What was compared and measured.
-
-    Attributes:
-        bit_exact: every output byte of every vector on the core equals the reference; None without a virtual target.
-        host_bit_exact: the same for the host build, over the vectors and the whole split.
-        vectors: test vectors run.
-        execution: the run on the core; None when there is no virtual target.
-        sizes: parts of the linked image; None likewise.
-        predicted: the estimate made from the graph alone.
-        test_accuracy: of the host build over the split (largest output, the first of equal ones); None without a split.
-        test_images: images in the split.
-        compiler: what built the firmware; None when nothing was built for the chip.
-        note: why something was not measured, or None.
-    """
-
-    target: Target
-    predicted: Resources
-    bit_exact: bool | None
-    host_bit_exact: bool
-    vectors: int
-    execution: Execution | None
-    sizes: FirmwareSizes | None
-    test_accuracy: float | None
-    test_images: int
-    compiler: str | None
-    host_compiler: str
-    mismatch: Mismatch | None
-    note: str | None
-
-    @property
-    def passed(self) -> bool:
-        """No byte differed, as far as it was looked at."""
-        return self.bit_exact is not False and self.host_bit_exact
-
-    @property
-    def instructions(self) -> int | None:
-        """Instructions of one inference, the longest over all vectors."""
-        return None if self.execution is None else max(self.execution.instructions)
-
-    @property
-    def cycles(self) -> int | None:
-        """Cycles of one inference, the longest over all vectors."""
-        return None if self.execution is None else max(self.execution.cycles)
-
-    @property
-    def seconds(self) -> float | None:
-        return None if self.cycles is None else energy.seconds(self.target, self.cycles)
-
-    @property
-    def joules(self) -> float | None:
-        """Measured time times the target's power: no energy was measured."""
-        return None if self.seconds is None else energy.joules(self.target, self.seconds)
-
-    @property
-    def stack_bytes(self) -> int | None:
-        return None if self.execution is None else self.execution.stack_bytes
-
-    @property
-    def sram_bytes(self) -> int | None:
-        """Arena, other static data of the model, and its stack."""
-        if self.sizes is None or self.execution is None:
-            return None
-        return self.sizes.arena + self.sizes.data_bytes + self.execution.stack_bytes
-
-    @property
-    def flash_bytes(self) -> int | None:
-        """Code and constants of the model: kernels, model.c, and the helpers that only they need."""
-        return None if self.sizes is None else self.sizes.flash_bytes
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; names do not change between versions."""
-        predicted = self.predicted.to_dict()
-        return {
-            "target": self.target.name,
-            "compiler": self.compiler,
-            "host_compiler": self.host_compiler,
-            "bit_exact": self.bit_exact,
-            "host_bit_exact": self.host_bit_exact,
-            "vectors": self.vectors,
-            "instructions": self.instructions,
-            "cycles": self.cycles,
-            "seconds": self.seconds,
-            "joules": self.joules,
-            "sram_bytes": self.sram_bytes,
-            "stack_bytes": self.stack_bytes,
-            "flash_bytes": self.flash_bytes,
-            "test_accuracy": self.test_accuracy,
-            "test_images": self.test_images,
-            "predicted": {name: predicted[name] for name in PREDICTED},
-            "predicted_kinds": {name: predicted["kinds"][name] for name in PREDICTED},
-            "parts": None if self.sizes is None else self.sizes.to_dict(),
-            "functions": None if self.execution is None else dict(self.execution.functions),
-            "first_mismatch": None if self.mismatch is None else self.mismatch.to_dict(),
-            "note": self.note,
-        }
+_STREAMED: Final = 16
+_PIECE: Final = 149
+"""Clips that this machine also hears in pieces of so many samples."""
 
 
 def validate(
     source: Path | str,
     target_name: str,
     vectors: Int8 | None = None,
-    labelled_split: tuple[Int8, NDArray[np.integer]] | None = None,
+    labelled_split: Split | None = None,
     compiler: Compiler | None = None,
+    clips: Int16 | None = None,
 ) -> Validation:
     """Build `source` for the target and for this machine, run both, compare every byte with the numpy reference.
 
     Args:
         source: an exported folder, which must be as it was written, or a model file (`.int8`), which is exported first.
         target_name: the chip. Without a virtual target for it, only the host build is checked, and `note` says so.
-        vectors: inputs for the core (int8, N x H x W x C); None takes the folder's own, or a few random ones.
-        labelled_split: images (int8, N x H x W x C) and classes for the host build.
+        vectors: inputs for the core (int8, N x H x W x C); None takes the clips' features, the folder's own vectors, or
+            a few random ones.
+        labelled_split: images (int8, N x H x W x C) or clips (int16, N x samples), and classes, for the host build.
         compiler: None takes arm-none-eabi-gcc when found, otherwise the ziglang wheel.
+        clips: sound for a front end on the core (int16, N x samples); None takes two made-up ones, or the folder's own
+            where no vectors are given either.
 
     Raises:
-        NasError: no usable source, vectors or split; a build that fails or does not fit; firmware that breaks the
-            chip's rules. Bytes that differ are no error: see `Validation.passed`.
+        NasError: no usable source, vectors, clips or split; a build that fails or does not fit; firmware that breaks
+            the chip's rules. Bytes that differ are no error: see `Validation.passed`.
     """
     target = load_target(target_name)
-    with TemporaryDirectory(prefix="nas-validate-") as scratch, _exported(Path(source), target, vectors) as folder:
+    exported = _exported(Path(source), target, vectors, clips)
+    with TemporaryDirectory(prefix="nas-validate-") as scratch, exported as folder:
         model = load_model(folder / "model.int8")
+        front = model.graph.frontend
+        if clips is not None and vectors is None:
+            heard = checked_clips(front, clips)
+            vectors = None if front is None or heard is None else sound.features(front, heard)
         if labelled_split is not None:
             _check_split(model, *labelled_split)
         plan = lower(model.graph, target)
@@ -198,17 +86,17 @@ def validate(
         if target.name not in VIRTUAL_TARGETS:
             inputs = checked_vectors(model, vectors)
             note = f"target {target.name!r} has no virtual target yet: only the host build was checked"
-            host = _check_host(folder, model, inputs, labelled_split)
-            return Validation(
-                **common, **host, bit_exact=None, vectors=0, execution=None, sizes=None, compiler=None, note=note
-            )
+            host = _check_host(folder, model, inputs, checked_clips(front, clips), labelled_split)
+            nothing: dict[str, Any] = {"execution": None, "sizes": None, "compiler": None}
+            return Validation(**common, **host, **nothing, bit_exact=None, vectors=0, clips=0, note=note)
         compiler = compiler or find_arm_compiler()
         name = str(read_manifest(folder)["name"])
         vectors_folder = None
         if vectors is not None:
             vectors_folder = Path(scratch) / "vectors"
             vectors_folder.mkdir()
-            write_vectors(vectors_folder, vectors, reference.run(model, checked_vectors(model, vectors)), name)
+            inputs, heard = checked_vectors(model, vectors), checked_clips(front, clips)
+            write_vectors(vectors_folder, inputs, reference.run(model, inputs), name, with_features(front, heard))
         elf = build_firmware(folder, target.name, compiler, Path(scratch) / "build", vectors_folder)
         limit = _INSTRUCTIONS_AT_LEAST + _INSTRUCTIONS_PER_MAC * model.graph.macs
         execution = run_elf(elf, target.name, name, limit)
@@ -217,15 +105,21 @@ def validate(
                 f"the firmware runs the core at {execution.core_hz} Hz; target {target.name} says {target.clock_hz}"
             )
         image = load_image(elf)
-        inputs = _linked_vectors(image.read, image.object("vector_inputs").address, len(execution.outputs), model)
+        inputs, heard = _linked_vectors(image, model, len(execution.outputs)), _linked_clips(image, front)
         mismatch = _first_mismatch(target.name, reference.run(model, inputs), execution.outputs)
-        host = _check_host(folder, model, inputs, labelled_split)
+        if front is not None and heard is not None and execution.clips is not None:
+            expected = sound.features(front, heard)
+            for way in (0, 1):
+                got = execution.clips.features[:, way]
+                mismatch = mismatch or _first_mismatch(f"{target.name} front end", expected, got)
+        host = _check_host(folder, model, inputs, heard, labelled_split)
         host["mismatch"] = mismatch or host["mismatch"]
         return Validation(
             **common,
             **host,
             bit_exact=mismatch is None,
             vectors=len(inputs),
+            clips=0 if heard is None else len(heard),
             execution=execution,
             sizes=image.sizes,
             compiler=compiler.version,
@@ -234,11 +128,11 @@ def validate(
 
 
 @contextmanager
-def _exported(source: Path, target: Target, vectors: Int8 | None) -> Iterator[Path]:
+def _exported(source: Path, target: Target, vectors: Int8 | None, clips: Int16 | None) -> Iterator[Path]:
     """The folder to check: `source` itself if it is one, else a temporary export of the model file."""
     if not source.is_dir():
         with TemporaryDirectory(prefix="nas-validate-") as scratch:
-            yield export(load_model(source), target, Path(scratch) / "model", vectors)
+            yield export(load_model(source), target, Path(scratch) / "model", vectors, clips=clips)
         return
     manifest = read_manifest(source)
     if manifest["target"] != target.name:
@@ -252,18 +146,24 @@ def _exported(source: Path, target: Target, vectors: Int8 | None) -> Iterator[Pa
 
 
 def _check_host(
-    folder: Path, model: Int8Model, inputs: Int8, split: tuple[Int8, NDArray[np.integer]] | None
+    folder: Path, model: Int8Model, inputs: Int8, clips: Int16 | None, split: Split | None
 ) -> dict[str, Any]:
     """Fields of `Validation` that the host build gives."""
     with HostModel(folder) as host:
         mismatch = _first_mismatch("host", reference.run(model, inputs), host.run(inputs))
+        if clips is not None:
+            mismatch = mismatch or _check_features(host, clips)
         accuracy, images = None, 0
         if split is not None:
-            outputs = host.run(split[0])
-            mismatch = mismatch or _first_mismatch("host", reference.run(model, split[0]), outputs)
+            given, labels = split
+            if given.dtype == np.int16:
+                mismatch = mismatch or _check_features(host, given.astype(np.int16))
+            x = host.features(given.astype(np.int16)) if given.dtype == np.int16 else given.astype(np.int8)
+            outputs = host.run(x)
+            mismatch = mismatch or _first_mismatch("host", reference.run(model, x), outputs)
             images = len(outputs)
             # argmax takes the first of equal values, as the documentation of the C does.
-            accuracy = float(np.mean(outputs.reshape(images, -1).argmax(axis=1) == split[1]))
+            accuracy = float(np.mean(outputs.reshape(images, -1).argmax(axis=1) == labels))
         return {
             "host_bit_exact": mismatch is None,
             "mismatch": mismatch,
@@ -273,15 +173,38 @@ def _check_host(
         }
 
 
-def _linked_vectors(read: Any, address: int, count: int, model: Int8Model) -> Int8:
+def _check_features(host: HostModel, clips: Int16) -> Mismatch | None:
+    """Every clip as a whole, and the first ones as sound that comes in pieces."""
+    assert host.frontend is not None
+    expected = sound.features(host.frontend, clips)
+    mismatch = _first_mismatch("host front end", expected, host.features(clips))
+    for index, clip in enumerate(clips[:_STREAMED]):
+        pieces = np.diff([*range(0, len(clip), _PIECE), len(clip)]).tolist()
+        heard = host.listen(clip, pieces)[-1:]
+        mismatch = mismatch or _first_mismatch("host front end", expected[index : index + 1], heard)
+    return mismatch
+
+
+def _linked_vectors(image: FirmwareImage, model: Int8Model, count: int) -> Int8:
     """The inputs as they lie in the image's flash: what was really run."""
     shape = (count, *model.graph.input_shape)
-    return np.frombuffer(read(address, int(np.prod(shape))), np.int8).reshape(shape)
+    place = image.object("vector_inputs").address
+    return np.frombuffer(image.read(place, int(np.prod(shape))), np.int8).reshape(shape)
 
 
-def _check_split(model: Int8Model, x: Int8, y: NDArray[np.integer]) -> None:
-    shape = model.graph.input_shape
-    if x.dtype != np.int8 or x.shape[1:] != shape or not len(x):
+def _linked_clips(image: FirmwareImage, frontend: FrontEnd | None) -> Int16 | None:
+    """The clips likewise; None without a front end."""
+    if frontend is None:
+        return None
+    place = image.object("vector_clips")
+    return np.frombuffer(image.read(place.address, place.size), "<i2").astype(np.int16).reshape(-1, frontend.samples)
+
+
+def _check_split(model: Int8Model, x: NDArray[np.integer], y: NDArray[np.integer]) -> None:
+    shape, front = model.graph.input_shape, model.graph.frontend
+    if front is not None and x.dtype == np.int16:
+        checked_clips(front, x.astype(np.int16))
+    elif x.dtype != np.int8 or x.shape[1:] != shape or not len(x):
         raise NasError(f"labelled images are {x.dtype} {x.shape}; int8 (N, {', '.join(map(str, shape))}) expected")
     if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
         raise NasError(f"labels are {y.dtype} {y.shape}; {len(x)} integers, one per image, expected")

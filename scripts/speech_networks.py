@@ -22,6 +22,7 @@ from typing import Any
 from estimators import estimate, load_target, lower
 from firmware.files import atomic_write
 from firmware.int8_file import load_model, save_model
+from search_spaces.errors import NasError
 
 TASK = "speech_commands"
 TARGETS = ("esp32s2", "stm32l4r9")
@@ -47,16 +48,30 @@ NETWORKS = {
 
 
 def train_one(name: str, seed: int, out: Path, data: str | None) -> dict[str, Any]:
-    """Trains one network, saves its model and figures in ``out`` and returns the figures."""
+    """Trains one network, saves its model and figures in ``out`` and returns the figures; those kept there are taken.
+
+    Raises NasError where the kept ones are of other clips, classes or settings.
+    """
     from nas import api
-    from nas.training import integer_accuracy
+    from nas.training import TrainSettings, integer_accuracy
 
     stem = out / f"{name}-seed{seed}"
     record = stem.with_suffix(".json")
+    task = api.load_task(TASK, data)
+    plan = {
+        "network": name,
+        "seed": seed,
+        "task": task.name,
+        "classes": list(task.class_names),
+        "clips": {"train": len(task.y_train), "val": len(task.y_val), "test": len(task.y_test)},
+        "settings": TrainSettings.for_task(TASK, seed=seed, threads=1, device="cpu").model_dump(mode="json"),
+    }
     if record.exists():
         found: dict[str, Any] = json.loads(record.read_text())
+        for field, value in plan.items():
+            if found[field] != value:
+                raise NasError(f"{record} has {field} {found[field]}; {value} expected: remove it to train anew")
         return found
-    task = api.load_task(TASK, data)
     checkpoint = stem.with_suffix(".checkpoint.npz")
     result = api.train(
         name,
@@ -75,11 +90,7 @@ def train_one(name: str, seed: int, out: Path, data: str | None) -> dict[str, An
     bound = task.bound_to(model.graph.frontend)
     save_model(model, stem.with_suffix(".int8"))
     figures = {
-        "network": name,
-        "seed": seed,
-        "task": bound.name,
-        "classes": list(bound.class_names),
-        "clips": {"train": len(bound.y_train), "val": len(bound.y_val), "test": len(bound.y_test)},
+        **plan,
         "front_end": None if model.graph.frontend is None else model.graph.frontend.to_json(),
         "params": model.graph.params,
         "macs": model.graph.macs,
@@ -90,7 +101,6 @@ def train_one(name: str, seed: int, out: Path, data: str | None) -> dict[str, An
         "epochs": result.epochs,
         "seconds": round(result.seconds, 1),
         "curve": [asdict(row) for row in result.curve],
-        "settings": model.metadata["settings"],
     }
     atomic_write(record, (json.dumps(figures, indent=1) + "\n").encode())
     checkpoint.unlink(missing_ok=True)

@@ -51,7 +51,10 @@ class FrontEnd:
         if not 64 <= self.window <= LARGEST_FFT or self.window % 2:
             raise NasError(f"front end window is {self.window}; an even number of 64 to {LARGEST_FFT} samples expected")
         if not self.window <= self.samples <= 10 * self.sample_rate:
-            raise NasError(f"front end samples is {self.samples}; at least a window of {self.window} expected")
+            raise NasError(
+                f"front end samples is {self.samples}; {self.window}, a window, to {10 * self.sample_rate}, 10 s, "
+                "expected"
+            )
         if not 1 <= self.hop <= self.window:
             raise NasError(f"front end hop is {self.hop}; 1 to {self.window}, the window, expected")
         if not 4 <= self.mel_bands <= MOST_BANDS:
@@ -64,6 +67,12 @@ class FrontEnd:
             raise NasError(
                 f"front end band is {self.low_hz} to {self.high_hz} Hz; "
                 f"0 to {self.sample_rate // 2} Hz, the lower edge first, expected"
+            )
+        above = self.low_hz * self.fft_size // self.sample_rate + 1
+        if above * self.sample_rate >= self.high_hz * self.fft_size:
+            raise NasError(
+                f"front end band is too narrow: no frequency of its FFT lies between {self.low_hz} and {self.high_hz} "
+                f"Hz; they are {self.sample_rate / self.fft_size:g} Hz apart"
             )
 
     @property

@@ -19,7 +19,12 @@ _LINK_FLAGS: Final = {
 
 
 def build_firmware(
-    folder: Path, target: str, compiler: Compiler, out: Path, vectors_folder: Path | None = None
+    folder: Path,
+    target: str,
+    compiler: Compiler,
+    out: Path,
+    vectors_folder: Path | None = None,
+    harness: Path | None = None,
 ) -> Path:
     """Build the exported `folder` with its board project for `target` into the folder `out`; returns the ELF's path.
 
@@ -28,6 +33,7 @@ def build_firmware(
 
     Args:
         vectors_folder: take `vectors.h` and `vectors.c` from there instead of from `folder`.
+        harness: a C file that takes the place of the board project's `harness.c`.
 
     Raises:
         NasError: a part of the project is missing, does not compile, or does not fit into the chip.
@@ -40,6 +46,8 @@ def build_firmware(
     sources = {Path("model.o"): folder / "model.c", Path("vectors.o"): vectors_folder / "vectors.c"}
     sources |= {Path("kernels") / f"{source.stem}.o": source for source in sorted((folder / "kernels").glob("*.c"))}
     sources |= {Path("board") / f"{source.stem}.o": source for source in sorted(board.glob("*.c"))}
+    if harness is not None:
+        sources[Path("board") / "harness.o"] = harness.resolve()
     include = [f"-I{path}" for path in dict.fromkeys((vectors_folder, folder, board))]
     compile_flags = [*ARM_CFLAGS[compiler.kind], *WARNINGS, "-Werror", *include]
     for name, source in sources.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +12,6 @@ from firmware.virtual.elf import FirmwareImage, load_image
 from firmware.virtual.execution import ClipExecution, Execution
 from firmware.virtual.machine import Machine
 from firmware.virtual.meter import Meter
-from firmware.virtual.profile import Profile
 from search_spaces.errors import NasError
 
 VIRTUAL_TARGETS: Final = ("stm32l4r9",)
@@ -68,7 +66,7 @@ def _collect(machine: Machine, meter: Meter) -> Execution:
     state, vectors, mismatches, _, exception = _REPORT.unpack(machine.read(report.address, _REPORT.size))
     if state == _FAULTED:
         raise NasError(f"the firmware took exception {exception}")
-    calls, clips = meter.calls[_INVOKE], meter.calls.get(_CLIP, [])
+    calls = meter.calls[_INVOKE]
     if state != _FINISHED or len(calls) != vectors or not vectors or results.size % vectors:
         raise NasError(f"the firmware ended in state {state} after {vectors} vectors: its harness has not finished")
     outputs = np.frombuffer(machine.read(results.address, results.size), np.int8)
@@ -83,19 +81,22 @@ def _collect(machine: Machine, meter: Meter) -> Execution:
         function_cycles=calls[0].function_cycles,
         core_hz=meter.core_hz,
         mismatches=mismatches,
-        clips=_clips(machine, clips),
+        clips=_clips(machine, meter) if _CLIP in meter.calls else None,
     )
 
 
-def _clips(machine: Machine, calls: Sequence[Profile]) -> ClipExecution | None:
-    if not calls:
-        return None
+def _clips(machine: Machine, meter: Meter) -> ClipExecution:
+    """What the harness did with the test clips: each as a whole, then in a number of pieces that is always the same."""
+    calls, pieces = meter.calls[_CLIP], np.array([(call.instructions, call.cycles) for call in meter.calls[_PUSH]])
+    streamed = pieces.reshape(len(calls), -1, 2).sum(axis=1)
     results = machine.image.object("harness_features")
     features = np.frombuffer(machine.read(results.address, results.size), np.int8)
     return ClipExecution(
         features=features.reshape(len(calls), 2, -1),
         instructions=tuple(call.instructions for call in calls),
         cycles=tuple(call.cycles for call in calls),
+        streamed_instructions=tuple(streamed[:, 0].tolist()),
+        streamed_cycles=tuple(streamed[:, 1].tolist()),
         functions=calls[0].functions,
         function_cycles=calls[0].function_cycles,
     )

@@ -17,6 +17,8 @@ class ClipExecution:
         features: int8 [N, 2, input bytes], of every clip as a whole, and as sound that comes in pieces.
         instructions: of each clip as a whole.
         cycles: of the same, by the core's timing rules.
+        streamed_instructions: of each clip as it comes in pieces, copying included.
+        streamed_cycles: of the same.
         functions: instructions of the first clip by the function that executed them.
         function_cycles: its cycles, likewise.
     """
@@ -24,6 +26,8 @@ class ClipExecution:
     features: NDArray[np.int8]
     instructions: tuple[int, ...]
     cycles: tuple[int, ...]
+    streamed_instructions: tuple[int, ...]
+    streamed_cycles: tuple[int, ...]
     functions: Mapping[str, int]
     function_cycles: Mapping[str, int]
 

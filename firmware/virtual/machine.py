@@ -94,7 +94,7 @@ class Machine:
             access.address: self._add_alignment_hook(access) for access in self._aligned_accesses()
         }
 
-    def run(self, until: int, on_block: BlockHook) -> None:
+    def run(self, until: int, on_block: BlockHook | None = None) -> None:
         """Start as after a reset, and stop before the instruction at `until` is executed.
 
         Args:
@@ -109,11 +109,21 @@ class Machine:
             raise NasError(
                 f"{self.image.path} starts with {stack_pointer:#010x}, {reset:#010x}: that is no vector table"
             )
-        self._uc.hook_add(self._unicorn.UC_HOOK_BLOCK, on_block)
+        if on_block is not None:
+            self._uc.hook_add(self._unicorn.UC_HOOK_BLOCK, on_block)
         self._uc.reg_write(self._arm.UC_ARM_REG_MSP, stack_pointer)
+        self._start(reset, until)
+
+    def go_on(self, until: int) -> None:
+        """Continue where the run has stopped, and stop before the instruction at another place, `until`."""
+        # What was translated while `until` was another place would run on through this one.
+        self._uc.ctl_remove_cache(until, until + 2)
+        self._start(int(self._uc.reg_read(self._arm.UC_ARM_REG_PC)) | 1, until)
+
+    def _start(self, begin: int, until: int) -> None:
         try:
             with held_signals(self._uc.emu_stop):
-                self._uc.emu_start(reset, until)
+                self._uc.emu_start(begin, until)
         except self._unicorn.UcError as error:
             raise self._failure or self.error(f"stops: {error}") from error
         if self._failure is not None:
@@ -150,7 +160,7 @@ class Machine:
 
     def stop_checking_alignment(self) -> None:
         """Of the instructions that were executed so far: the checks cost time, and addresses hardly depend on data."""
-        for address in self._checked:
+        for address in self._checked & self._alignment_hooks.keys():  # code that is running keeps its hooks for a while
             self._uc.hook_del(self._alignment_hooks.pop(address))
         self._checked.clear()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +53,9 @@ def classify_files(model: Int8Model, files: Sequence[str | Path], every: float |
     frontend = model.graph.frontend
     if frontend is None:
         raise NasError(f"model {model.graph.name!r} names no front end, so it does not say how it takes sound")
-    hop = None if every is None else round(every * frontend.sample_rate)
-    if hop is not None and hop < 1:
+    if every is not None and not (math.isfinite(every) and round(every * frontend.sample_rate) >= 1):
         raise NasError(f"every is {every}; a sample, {1 / frontend.sample_rate} s, or more expected")
+    hop = None if every is None else round(every * frontend.sample_rate)
     clips = [_clips(Path(file), frontend, hop) for file in files]
     return [heard for file, of_file in zip(files, clips, strict=True) for heard in _heard(model, file, of_file, hop)]
 

@@ -6,6 +6,8 @@ WAV. What is broken is refused in a sentence that names the file.
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -42,12 +44,12 @@ def read_clip(path: Path | str, sample_rate: int, samples: int | None = None) ->
     see ``fit``, and what lies behind is not read. Raises AudioError.
     """
     path = Path(path)
-    if path.is_dir():
-        raise AudioError(f"{path} is a folder; an audio file expected")
     try:
+        kind = path.stat().st_mode
+        if not stat.S_ISREG(kind):  # asked before it is opened: a pipe would wait for its writer
+            what = "a folder" if stat.S_ISDIR(kind) else "no ordinary file"
+            raise AudioError(f"{path} is {what}; an audio file expected")
         with path.open("rb") as file:
-            if not path.is_file():
-                raise AudioError(f"{path} is no ordinary file; an audio file expected")
             _check_length(file, path)
     except OSError as error:
         raise AudioError(f"audio file {path} cannot be read: {error.strerror or error}") from error
@@ -92,7 +94,7 @@ def _decode(path: Path, sample_rate: int, samples: int | None) -> tuple[Int16 | 
     import soundfile
 
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:  # it takes no undecodable names as text
             rate, frames = int(file.samplerate), int(file.frames)
             if not LOWEST_RATE <= rate <= HIGHEST_RATE:
                 raise AudioError(

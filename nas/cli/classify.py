@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,7 +58,8 @@ def _lines(heard: Sequence[Heard]) -> Iterator[str]:
         order = sorted(range(len(clip.outputs)), key=lambda number: -clip.probabilities[number])
         others = (f"{clip.class_names[n]} {units.percent(clip.probabilities[n])}" for n in order if n != clip.best)
         first = units.percent(clip.probabilities[clip.best])
-        rows.append((clip.file, f"{clip.seconds:.2f} s", clip.class_name, first, ", ".join(list(others)[:2])))
+        file = os.fsencode(clip.file).decode("utf-8", "backslashreplace")  # names are bytes, not always text
+        rows.append((file, f"{clip.seconds:.2f} s", clip.class_name, first, ", ".join(list(others)[:2])))
     yield from table(("file", "from", "class", "probability", "next"), rows)
     yield f"probability: {_ABOUT}"
 

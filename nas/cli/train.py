@@ -61,7 +61,7 @@ def train(
     images = api.load_task(task, data)
     try:
         with _progress(output) as on_epoch:
-            result = api.train(graph, images, on_epoch=on_epoch, checkpoint=checkpoint, **changes)
+            result = api.train(network, images, on_epoch=on_epoch, checkpoint=checkpoint, **changes)
     except KeyboardInterrupt:
         if not checkpoint.exists():
             raise

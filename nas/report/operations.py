@@ -114,11 +114,7 @@ class Anatomy:
         operations = [_row(self.graph, op, on_target.get(op.output)) for op in self.graph.ops]
         if self.graph.frontend is None:
             return (_input(self.graph), *operations)
-        front = None
-        if self.resources is not None:
-            # What the estimate of the whole has beyond the steps.
-            steps = round(sum(part.cycles for part in on_target.values()))
-            front = OnTarget(cycles=max(0, self.resources.cycles - steps))
+        front = None if self.resources is None else OnTarget(cycles=self.resources.frontend_cycles)
         return (_front_end(self.graph, self.graph.frontend, front), *operations)
 
     @cached_property

@@ -144,6 +144,9 @@ def load(root: Path, chosen: Chosen | None = None) -> TaskData:
     files = list_splits(folder)
     words = chosen.words or tuple(sorted({word_of(clip) for clip in files["train"]}))
     _check_words(words, files, folder)
+    names = chosen.class_names(words)
+    if len(names) < 2:
+        raise DataError(f"{folder} has one word, {words[0]!r}; task {chosen.name!r} needs at least two classes")
     plan = _plan(files, chosen, words, folder)
     noise = _Noise(folder)
     if chosen.silence and not noise.usable:
@@ -155,7 +158,10 @@ def load(root: Path, chosen: Chosen | None = None) -> TaskData:
     for split, items in kept.items():
         if not items:
             raise DataError(f"{folder} has no readable clip for the {split} split of task {chosen.name!r}")
-    names = chosen.class_names(words)
+    trained = {item.label for item in kept["train"]}
+    for label, name in enumerate(names):
+        if label not in trained:
+            raise DataError(f"{folder} has no readable training clip of class {name!r}")
     val, test = len(kept["train"]), len(kept["train"]) + len(kept["val"])
     sound = Sound(
         train=clips.samples[:val],

@@ -47,7 +47,7 @@ def list_clips(folder: Path) -> list[str]:
 def list_splits(folder: Path) -> Files:
     """The clips of each split: by the data set's two lists, or by its rule where both are absent.
 
-    Raises DataError for one list without the other, or one that cannot be read.
+    Raises DataError for one list without the other, one that cannot be read, or a clip in both.
     """
     there = {split: folder / name for split, name in LISTS.items() if (folder / name).is_file()}
     if not there:
@@ -59,6 +59,9 @@ def list_splits(folder: Path) -> Files:
         missing = next(name for split, name in LISTS.items() if split not in there)
         raise DataError(f"{folder} has no {missing}; both lists of its splits, or none, expected")
     held = {split: _read_list(path) for split, path in there.items()}
+    both = sorted(set(held["val"]) & set(held["test"]))
+    if both:
+        raise DataError(f"{folder} lists {both[0]} for validation and for testing; each clip in one list expected")
     out = {clip for clips in held.values() for clip in clips}
     return {"train": [clip for clip in list_clips(folder) if clip not in out], **held}
 
@@ -115,7 +118,7 @@ def download(root: Path) -> Path:
 
 def _read_list(path: Path) -> list[str]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as a list of clips ({error})") from error
     clips = [line.strip() for line in lines if line.strip()]

@@ -48,6 +48,7 @@ class PublishedNetwork:
 
 
 _NETWORKS: dict[str, PublishedNetwork] = {}
+_IMPOSSIBLE: dict[str, str] = {}
 
 
 def published(
@@ -59,8 +60,7 @@ def published(
     """
 
     def register(build: Callable[[], Graph]) -> Callable[[], Graph]:
-        if name in _NETWORKS:
-            raise ValueError(f"network {name!r} is published twice")
+        _check_free(name)
         every = (claims,) if isinstance(claims, Claims) else claims
         _NETWORKS[name] = PublishedNetwork(name, build, space, source, every)
         return build
@@ -68,17 +68,18 @@ def published(
     return register
 
 
-_IMPOSSIBLE: dict[str, str] = {}
-
-
 def impossible(name: str, why: str) -> None:
     """Notes that the known network ``name`` cannot be built; who asks for it gets a NasError that ends in ``why``.
 
     Such a name is not among ``network_names()``. Raises ValueError where the name is taken.
     """
+    _check_free(name)
+    _IMPOSSIBLE[name] = why
+
+
+def _check_free(name: str) -> None:
     if name in _NETWORKS or name in _IMPOSSIBLE:
         raise ValueError(f"network {name!r} is published twice")
-    _IMPOSSIBLE[name] = why
 
 
 def impossible_networks() -> dict[str, str]:

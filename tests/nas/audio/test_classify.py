@@ -92,7 +92,7 @@ def test_what_is_no_model_of_sound_and_no_time(noise: Path) -> None:
     deaf = Int8Model(replace(model.graph, frontend=None), model.quant, model.layers)
     with pytest.raises(NasError, match="model 'ears' names no front end"):
         classify_files(deaf, [noise])
-    for every in (0.0, -1.0, 1e-9):
+    for every in (0.0, -1.0, 1e-9, float("nan"), float("inf")):
         with pytest.raises(NasError, match=r"every is .*; a sample, 6\.25e-05 s, or more expected"):
             classify_files(model, [noise], every=every)
 

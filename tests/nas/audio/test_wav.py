@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -156,6 +157,16 @@ def test_no_such_file_a_folder_a_device_and_bare_samples(tmp_path: Path) -> None
     assert_refused(Path("/dev/null"), "is no ordinary file")
     (tmp_path / "clip.raw").write_bytes(bytes(100))
     assert_refused(tmp_path / "clip.raw", "is no audio file that can be read")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.wav"
+    os.mkfifo(path)
+    assert_refused(path, "is no ordinary file")
+
+
+def test_a_name_too_long(tmp_path: Path) -> None:
+    assert_refused(tmp_path / ("a" * 300), "cannot be read: File name too long")
 
 
 def test_fit() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,15 @@ def test_lines(nas: Nas) -> None:
     assert second.startswith("b.flac")
     assert sum(name in first for name in NAMES) == 3
     assert about == "probability: softmax of the int8 model's outputs as real numbers, not calibrated"
+
+
+def test_a_name_that_is_no_text(nas: Nas, tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.wav")
+    (tmp_path / name).write_bytes((tmp_path / "a.wav").read_bytes())
+    ended = nas("classify", "ears.int8", name)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[1].startswith(r"\xff.wav")
+    assert nas("classify", "ears.int8", name, "--json").document["clips"][0]["file"] == name
 
 
 def test_document(nas: Nas) -> None:

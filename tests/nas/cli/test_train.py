@@ -13,6 +13,7 @@ from nas.cli import train
 from nas.tasks import load_task, to_int8
 from search_spaces.builder import GraphBuilder
 from tests.nas.cli.conftest import Ended, assert_one_sentence
+from tests.nas.speech_folder import write_data_set
 
 Nas = Callable[..., Ended]
 SHORT = ("--task", "digits", "--epochs", 2, "--qat-epochs", 1, "--device", "cpu")
@@ -49,6 +50,16 @@ def test_document(nas: Nas, tmp_path: Path) -> None:
         "epoch 2/3 float",
         "epoch 3/3 qat",
     ]
+
+
+def test_a_published_network_gets_the_classes_of_the_task(nas: Nas, tmp_path: Path) -> None:
+    write_data_set(tmp_path / "data")
+    words = ("--task", "speech_commands:yes,no", "--data-root", "data", "--epochs", 0.1, "--qat-epochs", 0.1)
+    ended = nas("train", "tinyspeech-z", *words, "--device", "cpu", "-o", "m.int8", "--quiet")
+    assert (ended.code, ended.err) == (0, "")
+    graph = load_model(tmp_path / "m.int8").graph
+    assert graph.output_shape == (1, 1, 2)  # it was published with 12
+    assert graph.frontend is not None
 
 
 def test_the_test_split_only_when_asked(nas: Nas, tmp_path: Path) -> None:

@@ -179,12 +179,14 @@ def test_many_broken_clips_are_not_all_named(
 ) -> None:
     monkeypatch.setattr(speech_commands, "_MOST_WARNINGS", 2)
     folder = write_data_set(tmp_path)
+    whole = next(clip for clip in list_splits(folder)["train"] if clip.startswith("dog/"))
     for path in (folder / "dog").glob("*.wav"):
-        path.write_bytes(b"")
+        if path != folder / whole:
+            path.write_bytes(b"")
     load_task("speech_commands:all", tmp_path)
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 3
-    assert warnings[2] == f"{sum(SPEAKERS.values()) - 2} more clips in {folder} cannot be read and are left out"
+    assert warnings[2] == f"{sum(SPEAKERS.values()) - 3} more clips in {folder} cannot be read and are left out"
 
 
 def test_no_readable_clip(tmp_path: Path) -> None:
@@ -192,6 +194,20 @@ def test_no_readable_clip(tmp_path: Path) -> None:
     for clip in list_splits(folder)["test"]:
         (folder / clip).write_bytes(b"")
     with pytest.raises(DataError, match="has no readable clip for the test split of task 'speech_commands:all'"):
+        load_task("speech_commands:all", tmp_path)
+
+
+def test_no_readable_training_clip_of_a_word(tmp_path: Path) -> None:
+    folder = write_data_set(tmp_path)
+    for path in (folder / "dog").glob("*.wav"):
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="has no readable training clip of class 'dog'"):
+        load_task("speech_commands:all", tmp_path)
+
+
+def test_every_word_where_there_is_one(tmp_path: Path) -> None:
+    write_data_set(tmp_path, words=("yes",))
+    with pytest.raises(DataError, match=r"has one word, 'yes'; task 'speech_commands:all' needs at least two classes"):
         load_task("speech_commands:all", tmp_path)
 
 

@@ -92,6 +92,24 @@ def test_lists_name_files_of_the_data_set_alone(tmp_path: Path, line: str) -> No
         list_splits(folder)
 
 
+def test_lists_of_other_editors(tmp_path: Path) -> None:
+    folder = write_data_set(tmp_path)
+    expected = list_splits(folder)
+    for name in ("validation_list.txt", "testing_list.txt"):
+        lines = (folder / name).read_bytes()
+        (folder / name).write_bytes(b"\xef\xbb\xbf" + lines.replace(b"\n", b"\r\n"))
+    assert list_splits(folder) == expected
+
+
+def test_no_clip_is_in_both_lists(tmp_path: Path) -> None:
+    folder = write_data_set(tmp_path)
+    clip = list_splits(folder)["val"][0]
+    with (folder / "testing_list.txt").open("a") as file:
+        file.write(f"{clip}\n")
+    with pytest.raises(DataError, match=f"lists {clip} for validation and for testing"):
+        list_splits(folder)
+
+
 def test_a_list_that_is_no_text(tmp_path: Path) -> None:
     folder = write_data_set(tmp_path)
     (folder / "validation_list.txt").write_bytes(b"yes/\xff\xfe.wav")

@@ -41,6 +41,8 @@ def test_a_name_is_given_once() -> None:
         published("resnet-8", space=None, source="")(lambda: network("resnet-8"))
     with pytest.raises(ValueError, match="'bc-resnet-1' is published twice"):
         impossible("bc-resnet-1", "again")
+    with pytest.raises(ValueError, match="'bc-resnet-1' is published twice"):
+        published("bc-resnet-1", space=None, source="")(lambda: network("resnet-8"))
 
 
 @pytest.mark.parametrize("name", network_names())
