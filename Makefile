@@ -37,7 +37,7 @@ data: $(INSTALLED) ## the real data sets into .data, where they lie packed besid
 		echo "unpacking $(PACKED_DATA) into $(DATA) (about a minute, 800 MB) ..." && \
 		$(BIN)/python $(PACKED_DATA)/unpack.py $(DATA) && echo "$(DATA) is complete"; \
 	else \
-		echo "no packed data at $(PACKED_DATA): torchvision downloads CIFAR-10 when it is first used"; \
+		echo "no packed data at $(PACKED_DATA): CIFAR-10 and Speech Commands are downloaded when first used"; \
 	fi
 
 # Without the tool chain the tests that need it fail and say so; the others still tell something.

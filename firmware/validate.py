@@ -38,9 +38,10 @@ Int8 = NDArray[np.int8]
 Int16 = NDArray[np.int16]
 Split = tuple[NDArray[np.integer], NDArray[np.integer]]
 
-# No kernel is near a hundred instructions per MAC: what goes on longer has no end.
+# No kernel is near a hundred instructions per MAC, no front end above its estimate by much: what goes on has no end.
 _INSTRUCTIONS_PER_MAC: Final = 200
 _INSTRUCTIONS_AT_LEAST: Final = 100_000_000
+_INSTRUCTIONS_PER_CYCLE: Final = 10
 
 _STREAMED: Final = 16
 _PIECE: Final = 149
@@ -99,6 +100,7 @@ def validate(
             write_vectors(vectors_folder, inputs, reference.run(model, inputs), name, with_features(front, heard))
         elf = build_firmware(folder, target.name, compiler, Path(scratch) / "build", vectors_folder)
         limit = _INSTRUCTIONS_AT_LEAST + _INSTRUCTIONS_PER_MAC * model.graph.macs
+        limit += _INSTRUCTIONS_PER_CYCLE * common["predicted"].frontend_cycles
         execution = run_elf(elf, target.name, name, limit)
         if execution.core_hz != target.clock_hz:
             raise NasError(

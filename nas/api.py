@@ -177,15 +177,15 @@ def validate(
         return check(path, target or TARGET, inputs, split, compiler and find_arm_compiler(compiler))
 
 
-def classify(model: Model, files: Sequence[str | Path], *, every: float | None = None) -> list[Heard]:
+def classify(model: Model, files: str | Path | Sequence[str | Path], *, every: float | None = None) -> list[Heard]:
     """What a model of sound hears at the beginning of each audio file, or in clips ``every`` so many seconds.
 
-    Files are converted to the model's sample rate. Raises NasError for a file that holds no sound, and for a model
-    without a front end.
+    ``files`` may be one file. Files are converted to the model's sample rate. Raises NasError for a file that holds no
+    sound, and for a model without a front end.
     """
     from nas.audio.classify import classify_files
 
-    return classify_files(find_model(model), files, every)
+    return classify_files(find_model(model), [files] if isinstance(files, str | Path) else files, every)
 
 
 def task_of(model: Int8Model, task: Task | None, data: str | Path | None = None) -> TaskData | None:

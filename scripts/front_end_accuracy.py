@@ -22,6 +22,7 @@ from torch import Tensor
 
 from firmware.files import atomic_write
 from nas.audio.augment import WaveAugmenter, mask_features
+from nas.audio.versions import BATCH
 from nas.tasks import TaskData, load_task
 from nas.training.batches import Images
 from nas.training.session import Session
@@ -32,7 +33,6 @@ from search_spaces import Features, FrontEnd, network
 TASK = "speech_commands"
 RESAMPLES = 10_000
 ALLOWED_LOSS = 0.01
-_BATCH = 128
 
 
 class FloatMfcc:
@@ -65,7 +65,7 @@ class FloatMfcc:
 
     def of(self, clips: NDArray[np.int16]) -> Tensor:
         """Features of many clips."""
-        parts = (torch.from_numpy(np.array(clips[i : i + _BATCH])) for i in range(0, len(clips), _BATCH))
+        parts = (torch.from_numpy(np.array(clips[i : i + BATCH])) for i in range(0, len(clips), BATCH))
         return torch.cat([self(part) for part in parts])
 
 
@@ -89,7 +89,7 @@ class FloatClips(Images):
             # As nas.audio.versions varies them: the same numbers for the same batches of rows.
             generator = torch.Generator().manual_seed(version)
             rows = torch.arange(len(self))
-            parts = (rows[i : i + _BATCH] for i in range(0, len(rows), _BATCH))
+            parts = (rows[i : i + BATCH] for i in range(0, len(rows), BATCH))
             self.made[version] = torch.cat(
                 [self.mfcc(self.vary(self.clips, part, self.labels[part], generator)) for part in parts]
             )
@@ -118,11 +118,11 @@ def trained(task: TaskData, name: str, settings: TrainSettings, mfcc: FloatMfcc 
     labels = np.concatenate([task.y_val, task.y_test])
     if mfcc is None:
         held = [Images(x, y, session.device, task.input_quant) for x, y in _held(task)]
-        batches = [x for images in held for x, _ in images.batches(_BATCH)]
+        batches = [x for images in held for x, _ in images.batches(BATCH)]
     else:
         session.images = FloatClips(task, mfcc, settings.versions)
         features = torch.cat([mfcc.of(sound.val), mfcc.of(sound.test)]).unsqueeze(1)
-        batches = [features[i : i + _BATCH] for i in range(0, len(features), _BATCH)]
+        batches = [features[i : i + BATCH] for i in range(0, len(features), BATCH)]
     session.run()
     return right(session, batches, labels)
 

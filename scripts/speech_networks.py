@@ -5,6 +5,7 @@ any machine of one kind. The test split is touched once for each trained network
 goes on where it was: every epoch is kept.
 
     python scripts/speech_networks.py [--jobs 2] [--seeds 3] [--out results/speech-networks]
+    python scripts/speech_networks.py --table-only      # writes the table of what was trained so far
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from firmware.int8_file import load_model, save_model
 from search_spaces.errors import NasError
 
 TASK = "speech_commands"
+TABLE = "table.md"
 TARGETS = ("esp32s2", "stm32l4r9")
 
 
@@ -107,6 +109,13 @@ def train_one(name: str, seed: int, out: Path, data: str | None) -> dict[str, An
     return figures
 
 
+def document(out: Path) -> str:
+    """The table of everything that was trained in ``out``."""
+    rows = [json.loads(path.read_text()) for path in out.glob("*-seed*.json")]
+    rows.sort(key=lambda row: (list(NETWORKS).index(row["network"]), row["seed"]))
+    return "\n".join(table(rows, out)) + "\n"
+
+
 def table(rows: Sequence[dict[str, Any]], out: Path) -> Iterator[str]:
     """Lines of a Markdown table: mean and deviation over the seeds, costs, and the published figure beside them."""
     yield "| network | params | MACs | test accuracy, int8 | validation, int8 | validation, float | seeds | published |"
@@ -148,18 +157,18 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("results/speech-networks"))
     parser.add_argument("--data-root", default=None)
+    parser.add_argument("--table-only", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    jobs = [(name, seed) for seed in range(options.seeds) for name in options.networks]
-    rows = []
-    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(train_one, name, seed, options.out, options.data_root) for name, seed in jobs]
-        for done in as_completed(waiting):
-            rows.append(done.result())
-    rows.sort(key=lambda row: (list(NETWORKS).index(row["network"]), row["seed"]))
-    lines = list(table(rows, options.out))
-    atomic_write(options.out / "table.md", ("\n".join(lines) + "\n").encode())
-    print("\n".join(lines))
+    if not options.table_only:
+        jobs = [(name, seed) for seed in range(options.seeds) for name in options.networks]
+        with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+            waiting = [pool.submit(train_one, name, seed, options.out, options.data_root) for name, seed in jobs]
+            for done in as_completed(waiting):
+                done.result()
+    text = document(options.out)
+    atomic_write(options.out / TABLE, text)
+    print(text, end="")
 
 
 if __name__ == "__main__":

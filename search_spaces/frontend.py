@@ -46,6 +46,10 @@ class FrontEnd:
     high_hz: int = 7_600
 
     def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "features", Features(self.features))  # its plain text is accepted
+        except ValueError:
+            raise NasError(f"front end features is {self.features!r}; known are {', '.join(Features)}") from None
         if not 8_000 <= self.sample_rate <= 48_000:
             raise NasError(f"front end sample_rate is {self.sample_rate}; 8000 to 48000 Hz expected")
         if not 64 <= self.window <= LARGEST_FFT or self.window % 2:
@@ -111,12 +115,8 @@ class FrontEnd:
         known = {item.name for item in fields(cls)}
         if not isinstance(data, Mapping) or set(data) != known:
             raise NasError(f"front end description is not one that this version writes: it needs {', '.join(known)}")
-        try:
-            features = Features(data["features"])
-        except ValueError:
-            raise NasError(f"front end features is {data['features']!r}; known are {', '.join(Features)}") from None
         numbers = {name: data[name] for name in known - {"features"}}
         for name, value in numbers.items():
             if type(value) is not int:
                 raise NasError(f"front end {name} is {value!r}; a whole number expected")
-        return cls(features=features, **numbers)
+        return cls(features=data["features"], **numbers)

@@ -54,3 +54,8 @@ def test_kept_figures_are_taken_where_nothing_else_was_trained(script: ModuleTyp
 def test_spread(script: ModuleType) -> None:
     assert script.spread([0.5]) == "50.00 %"
     assert script.spread([0.50, 0.52, 0.54]) == "52.00 ± 2.00 %"
+
+
+def test_the_published_table_is_what_its_records_give(script: ModuleType, checkout: Path) -> None:
+    folder = checkout / "results" / "speech-networks"
+    assert script.document(folder) == (folder / script.TABLE).read_text(encoding="utf-8")

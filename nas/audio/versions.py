@@ -26,8 +26,8 @@ from search_spaces.errors import NasError
 
 _log = logging.getLogger(__name__)
 
-_BATCH = 128
-_ARITHMETIC = 1
+BATCH = 128
+ARITHMETIC = 1
 """To be raised when ``nas.audio.augment`` varies clips in another way: it makes features kept before worthless."""
 _NAME = "features"
 
@@ -71,8 +71,8 @@ class Versions:
     def _made(self, version: int) -> NDArray[np.int8]:
         generator = torch.Generator().manual_seed(version)
         parts = []
-        for first in range(0, len(self.labels), _BATCH):
-            rows = torch.arange(first, min(first + _BATCH, len(self.labels)), device=self.clips.device)
+        for first in range(0, len(self.labels), BATCH):
+            rows = torch.arange(first, min(first + BATCH, len(self.labels)), device=self.clips.device)
             waves = self.vary(self.clips, rows, self.labels[rows], generator)
             parts.append(self.front_end(waves).cpu().numpy())
         return np.concatenate(parts)
@@ -81,7 +81,7 @@ class Versions:
         """Digest of all that decides the features."""
         sound = self.sound
         digest = hashlib.sha256(features_key(sound, self.frontend).encode())
-        digest.update(repr((sound.augmentation, sound.silence, version, _BATCH, _ARITHMETIC)).encode())
+        digest.update(repr((sound.augmentation, sound.silence, version, BATCH, ARITHMETIC)).encode())
         digest.update(self.labels.cpu().numpy().tobytes())
         for recording in sound.noise:
             digest.update(np.ascontiguousarray(recording).data)

@@ -38,7 +38,8 @@ def _lines(
     from estimators import QUANTITIES
 
     yield f"on {title}"
-    rows = ((field, units.quantity(field, getattr(resources, field)), resources.kinds[field]) for field in QUANTITIES)
+    shown = [field for field in QUANTITIES if field != "frontend_cycles" or resources.frontend_cycles]
+    rows = ((field, units.quantity(field, getattr(resources, field)), resources.kinds[field]) for field in shown)
     yield from table(("quantity", "estimate", "kind"), rows)
     for whose, excesses in broken.items():
         limits = bounds[whose].bounds()

@@ -101,7 +101,7 @@ def report(result: Validation) -> Iterator[str]:
     """Lines for people: measured beside predicted, the verdict last."""
     yield f"on {result.target.title}"
     yield f"built by {result.compiler or 'nothing'} for the core, by {result.host_compiler} for this machine"
-    yield from comparison(result, QUANTITIES)
+    yield from comparison(result, [*QUANTITIES, *(["frontend_cycles"] if result.predicted.frontend_cycles else [])])
     if result.note:
         yield f"note: {result.note}"
     yield from verdict(result)
@@ -134,7 +134,8 @@ def verdict(result: Validation) -> Iterator[str]:
         yield "bit-exact on this machine; not run on the core"
     else:
         images = f" and all {result.test_images} test images on this machine" if result.test_images else ""
-        yield f"bit-exact over all {result.vectors} vectors on the core{images}"
+        clips = f" and {result.clips} clips" if result.clips else ""
+        yield f"bit-exact over all {result.vectors} vectors{clips} on the core{images}"
     if result.test_accuracy is not None:
         accuracy = units.percent(result.test_accuracy)
         yield f"test accuracy of the integer model: {accuracy} of {result.test_images} images"

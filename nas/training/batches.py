@@ -15,7 +15,7 @@ from torch import Tensor
 from firmware.int8_model import Quant
 from nas.audio.augment import WaveAugmenter, mask_features
 from nas.audio.torch_frontend import TorchFrontEnd
-from nas.audio.versions import Versions
+from nas.audio.versions import ARITHMETIC, Versions
 from nas.tasks.task import IMAGE_QUANT, Augmentation, Sound, TaskData
 from search_spaces.frontend import FrontEnd
 
@@ -143,7 +143,7 @@ def training_data_digest(task: TaskData) -> str:
     arrays: list[NDArray[Any]] = [task.x_train, task.y_train]
     if task.sound is not None:
         sound = task.sound
-        digest.update(repr((sound.digest, sound.augmentation, sound.silence, task.frontend)).encode())
+        digest.update(repr((sound.digest, sound.augmentation, sound.silence, task.frontend, ARITHMETIC)).encode())
         arrays += sound.noise
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)

@@ -94,3 +94,10 @@ def test_a_front_end_gives_the_networks_input() -> None:
         NasError, match=r"input_shape \(49, 10, 1\): front end 'logmel-40mel-w512-h480' gives \(33, 40, 1\)"
     ):
         listener(LOG_MEL)
+
+
+def test_features_by_their_name() -> None:
+    assert FrontEnd(features="mfcc") == FrontEnd()  # type: ignore[arg-type]
+    assert FrontEnd(features="mfcc").name == FrontEnd().name  # type: ignore[arg-type]
+    with pytest.raises(NasError, match="front end features is 'mel'; known are mfcc, log-mel"):
+        FrontEnd(features="mel")  # type: ignore[arg-type]

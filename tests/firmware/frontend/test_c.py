@@ -114,3 +114,12 @@ def test_reset_forgets(library: ctypes.CDLL) -> None:
 def test_without_the_compilers_built_ins(tmp_path: Path) -> None:
     """The code for compilers that are not gcc's kind."""
     check_clips(build(find_host_compiler(), tmp_path, "-U__GNUC__"), SOME[1])
+
+
+def test_built_by_clang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")  # the clang of the ziglang wheel takes over
+    compiler = find_host_compiler()
+    assert compiler.kind == "zig"
+    library = build(compiler, tmp_path)
+    for frontend in SOME:
+        check_clips(library, frontend)

@@ -64,6 +64,11 @@ def test_document(nas: Nas) -> None:
     assert "not calibrated" in ended.document["probabilities_are"]
 
 
+def test_one_file_from_python(tmp_path: Path) -> None:
+    model, file = tmp_path / "ears.int8", tmp_path / "a.wav"
+    assert package.classify(model, file) == package.classify(model, str(file)) == package.classify(model, [file])
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
