@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, get_args
 
+from estimators import frontend as front_end
 from estimators.arena import Block, pack
-from estimators.frontend import scratch_bytes
 from estimators.kernels import IN_PLACE, Kernel, kernel_of
+from estimators.scratch import scratch_bytes
 from estimators.targets import Target
 from search_spaces.errors import NasError
 from search_spaces.graph import Graph
@@ -103,7 +104,7 @@ def lower(graph: Graph, target: Target, mode: Mode = "speed") -> Plan:
     last_use = {name: index for index, names in enumerate(reads) for name in names}
     last_use[sources[graph.output]] = len(computing) - 1
     steps = tuple(_step(graph, index, op, reads[index], last_use) for index, op in enumerate(computing))
-    places, arena_bytes, scratch = _place(graph, steps, last_use)
+    places, steps, arena_bytes, scratch = _place(graph, steps, last_use)
     placements = {name: places[sources[name]] for name in graph.shapes if name not in unwritten}
     return Plan(graph, target, mode, steps, sources, placements, arena_bytes, scratch)
 
@@ -144,18 +145,19 @@ def _is_fused(graph: Graph, op: UpsampleNearest, readers: Mapping[str, Sequence[
 
 def _step(graph: Graph, index: int, op: Op, reads: tuple[str, ...], last_use: Mapping[str, int]) -> Step:
     kernel = kernel_of(op)
-    if kernel not in IN_PLACE:
-        return Step(op, kernel, reads)
-    # An input of the output's shape is read element by element, by whichever operand: none is read after it is written.
     shapes = graph.shapes
+    scratch = scratch_bytes(kernel, op, shapes[reads[0]])
+    if kernel not in IN_PLACE:
+        return Step(op, kernel, reads, scratch_bytes=scratch)
+    # An input of the output's shape is read element by element, by whichever operand: none is read after it is written.
     dying = (name for name in reads if last_use[name] == index and shapes[name] == shapes[op.output])
-    return Step(op, kernel, reads, in_place=next(dying, None))
+    return Step(op, kernel, reads, in_place=next(dying, None), scratch_bytes=scratch)
 
 
 def _place(
     graph: Graph, steps: tuple[Step, ...], last_use: Mapping[str, int]
-) -> tuple[dict[str, Placement], int, int | None]:
-    """Places every tensor that a step writes; a chain of in-place steps is one block, alive throughout.
+) -> tuple[dict[str, Placement], tuple[Step, ...], int, int | None]:
+    """Places every tensor that a step writes, and each step's scratch; in-place chains are one block.
 
     Also tells the arena's bytes, and where in it a front end works: in a step of its own before all others.
     """
@@ -170,13 +172,18 @@ def _place(
         owner[name] = block
         last[block] = last_use[name]
     blocks = [Block(size[name], first[name], end) for name, end in last.items()]
+    needy = [index for index, step in enumerate(steps) if step.scratch_bytes]
+    blocks += [Block(steps[index].scratch_bytes, index, index) for index in needy]
     if graph.frontend is not None:
         later = [Block(block.size, block.first + 1, block.last + 1) for block in blocks[1:]]
-        blocks = [Block(blocks[0].size, 0, blocks[0].last + 1), *later, Block(scratch_bytes(graph.frontend), 0, 0)]
+        work = Block(front_end.scratch_bytes(graph.frontend), 0, 0)
+        blocks = [Block(blocks[0].size, 0, blocks[0].last + 1), *later, work]
     packing = pack(blocks)
     scratch = None if graph.frontend is None else packing.offsets[-1]
     offsets = dict(zip(last, packing.offsets, strict=False))
+    scratches = dict(zip(needy, packing.offsets[len(last) :], strict=False))
+    steps = tuple(replace(step, scratch_offset=scratches.get(index, 0)) for index, step in enumerate(steps))
     placements = {
         name: Placement(offsets[block], size[name], first[name], last_use[name]) for name, block in owner.items()
     }
-    return placements, packing.size, scratch
+    return placements, steps, packing.size, scratch
