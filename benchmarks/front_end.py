@@ -40,6 +40,7 @@ from firmware.int8_model import Int8Model, LayerWeights, Quant
 from firmware.toolchain import Compiler, find_arm_compiler
 from firmware.vectors import checked_clips
 from firmware.virtual import Execution, build_firmware, load_image, run_elf
+from fit_cycles import largest_percent, spread
 from search_spaces import Graph, GraphBuilder
 from search_spaces.frontend import Features, FrontEnd
 
@@ -367,16 +368,6 @@ code = {code}
         print(f"{term} = {value}")
     print(f"\n# stack {min(row.stack for row in seen)} to {stack}", end=", ")
     print(f"code {min(row.code for row in seen)} to {max(row.code for row in seen)}")
-
-
-def spread(errors: NDArray[np.float64]) -> str:
-    """Median and largest error as a phrase."""
-    return f"median error {100 * np.median(abs(errors)):.2g} %, max {100 * abs(errors).max():.2g} %"
-
-
-def largest_percent(errors: NDArray[np.float64]) -> float:
-    """The largest error in per cent, rounded up to a tenth."""
-    return float(np.ceil(1000 * abs(errors).max() - 1e-9) / 10)
 
 
 def main() -> None:

@@ -213,7 +213,8 @@ def _check_split(model: Int8Model, x: NDArray[np.integer], y: NDArray[np.integer
 
 
 def _first_mismatch(build: str, expected: Int8, got: Int8) -> Mismatch | None:
-    expected, got = expected.reshape(len(expected), -1), got.reshape(len(got), -1)
+    # Not -1: nobody can tell how wide the rows of nothing are.
+    expected, got = (rows.reshape(len(rows), int(np.prod(rows.shape[1:]))) for rows in (expected, got))
     if expected.shape != got.shape:
         raise NasError(f"the {build} build gave outputs of {got.shape}; {expected.shape} were expected")
     differing = np.argwhere(expected != got)

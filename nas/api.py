@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nas.networks import find_graph, find_model, model_file
 from nas.tasks import TaskData, data_root, get_task, load_task, task_names, to_int8
+from nas.units import extents
 from search_spaces.errors import NasError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from estimators import Budget, Resources
     from firmware.int8_model import Int8Model
@@ -34,6 +38,12 @@ __all__ = ["classify", "draw", "estimate", "export", "load_task", "search", "tra
 
 VECTORS = 8
 """Test vectors of an export, where the task's images are at hand."""
+
+EXPORTED_CLIPS = 2
+"""Test clips of an export: a second of sound takes 32 kB of flash."""
+
+VALIDATED_CLIPS = 8
+"""Test clips that the core is given at most."""
 
 TARGET = "stm32l4r9"
 
@@ -93,7 +103,7 @@ def train(
     """Trains a network for a task, quantisation-aware; the result holds the integer model and its accuracies.
 
     A published network gets as many outputs as the task has classes; on a task of sound one without a front end gets
-    the task's own.
+    the task's first that makes features of its input's shape.
 
     ``settings`` change single fields of the task's ``nas.training.TrainSettings``. ``checkpoint``: a file that keeps
     the state after every epoch, and with which a later call goes on. ``on_epoch`` is told of every epoch.
@@ -102,8 +112,7 @@ def train(
     from nas.training import train as run
 
     images = task if isinstance(task, TaskData) else load_task(task, data)
-    graph = find_graph(network, images.classes)
-    images = images.bound_to(graph.frontend)
+    graph, images = images.for_network(find_graph(network, images.classes))
     check_task(graph, images)
     return run(graph, images, TrainSettings.for_task(images.name, **settings), on_epoch=on_epoch, checkpoint=checkpoint)
 
@@ -121,9 +130,10 @@ def export(
 ) -> Path:
     """Writes a model as a self-contained folder of C99 and returns its path.
 
-    ``vectors`` of the task's test images become the folder's test vectors. Without ``task`` it is the one the model was
-    trained for, as far as its data is at hand; without any, the vectors are random. ``name`` is the prefix of the C
-    functions. ``overwrite`` replaces an earlier export even if somebody changed it. ``data``: folder of the data sets.
+    ``vectors`` of the task's test images become the folder's test vectors, and the first two clips of a task of sound
+    what its front end is tested with. Without ``task`` it is the one the model was trained for, as far as its data is
+    at hand; without any, both are made up. ``name`` is the prefix of the C functions. ``overwrite`` replaces an earlier
+    export even if somebody changed it. ``data``: folder of the data sets.
     """
     from firmware.emit import export as write
 
@@ -131,7 +141,8 @@ def export(
     images = task_of(found, task, data)
     _check_vectors(vectors, images)
     inputs = None if images is None else to_int8(images.x_test[: vectors or VECTORS])
-    return write(found, target, folder, inputs, name, overwrite)
+    clips = _test_clips(found, images)
+    return write(found, target, folder, inputs, name, overwrite, None if clips is None else clips[:EXPORTED_CLIPS])
 
 
 def validate(
@@ -147,8 +158,9 @@ def validate(
 
     ``target`` is the folder's own where it is not given, for models ``stm32l4r9``. The core runs ``vectors`` of the
     task's test images (a folder's own test vectors where it is not given); this machine runs the whole test split, and
-    that gives ``test_accuracy``. Without ``task`` it is the one the model was trained for, as far as its data is at
-    hand. ``compiler`` for the core: arm-none-eabi-gcc where found, otherwise the ziglang wheel.
+    that gives ``test_accuracy``. Of a task of sound both begin with samples, the core with up to 8 clips, because a
+    clip takes many times the flash of its features. Without ``task`` it is the one the model was trained for, as far as
+    its data is at hand. ``compiler`` for the core: arm-none-eabi-gcc where found, otherwise the ziglang wheel.
     """
     from tempfile import TemporaryDirectory
 
@@ -171,10 +183,12 @@ def validate(
             model = load_model(path)
         images = task_of(model, task, data)
         _check_vectors(vectors, images)
-        split = None if images is None else (to_int8(images.x_test), images.y_test)
         count = vectors or (0 if path.is_dir() else VECTORS)
-        inputs = split[0][:count] if split is not None and count else None
-        return check(path, target or TARGET, inputs, split, compiler and find_arm_compiler(compiler))
+        heard = _test_clips(model, images)
+        clips = heard[: min(count, VALIDATED_CLIPS)] if heard is not None and count else None
+        inputs = to_int8(images.x_test[:count]) if images is not None and count else None
+        split = None if images is None else (to_int8(images.x_test) if heard is None else heard, images.y_test)
+        return check(path, target or TARGET, inputs, split, compiler and find_arm_compiler(compiler), clips)
 
 
 def classify(model: Model, files: str | Path | Sequence[str | Path], *, every: float | None = None) -> list[Heard]:
@@ -201,7 +215,7 @@ def task_of(model: Int8Model, task: Task | None, data: str | Path | None = None)
     )
     if task is None and not there:
         return None
-    images = (name if isinstance(name, TaskData) else load_task(name, data)).bound_to(model.graph.frontend)
+    _, images = (name if isinstance(name, TaskData) else load_task(name, data)).for_network(model.graph)
     check_task(model.graph, images)
     return images
 
@@ -210,15 +224,23 @@ def check_task(graph: Graph, task: TaskData) -> None:
     """Raises NasError unless a network takes the task's images and tells its classes apart."""
     height, width, units = graph.output_shape
     if graph.input_shape != task.input_shape:
+        what = "images" if task.sound is None else "features"
         raise NasError(
-            f"network {graph.name!r} takes inputs of {_extents(graph.input_shape)}; "
-            f"the images of task {task.name!r} are {_extents(task.input_shape)}"
+            f"network {graph.name!r} takes inputs of {extents(graph.input_shape)}; "
+            f"the {what} of task {task.name!r} are {extents(task.input_shape)}"
         )
     if (height, width, units) != (1, 1, task.classes):
         raise NasError(
-            f"network {graph.name!r} gives outputs of {_extents(graph.output_shape)}; "
-            f"task {task.name!r} needs {_extents((1, 1, task.classes))}"
+            f"network {graph.name!r} gives outputs of {extents(graph.output_shape)}; "
+            f"task {task.name!r} needs {extents((1, 1, task.classes))}"
         )
+
+
+def _test_clips(model: Int8Model, images: TaskData | None) -> NDArray[np.int16] | None:
+    """Clips (int16, N x samples) of a task of sound's test split, for a model with a front end to hear them."""
+    if images is None or images.sound is None or model.graph.frontend is None:
+        return None
+    return images.sound.test
 
 
 def _check_vectors(count: int | None, images: TaskData | None) -> None:
@@ -229,7 +251,3 @@ def _check_vectors(count: int | None, images: TaskData | None) -> None:
         raise NasError(f"vectors is {count}; at least 1 expected")
     if images is None:
         raise NasError(f"{count} test images are wanted as vectors, and no task with its data is at hand; name a task")
-
-
-def _extents(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

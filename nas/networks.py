@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +12,8 @@ from typing import TYPE_CHECKING
 from firmware.int8_model import Int8Model
 from search_spaces.errors import NasError
 from search_spaces.graph import Graph
-from search_spaces.published import network
+from search_spaces.published import impossible_networks, network, network_names
+from search_spaces.space import did_you_mean
 
 if TYPE_CHECKING:
     from nas.search.records import Record
@@ -22,6 +25,9 @@ RUNS = Path("runs")
 """Folder of the runs that are called by a bare name."""
 
 BEST = "best"
+
+_LONGEST = 120
+"""Characters of a file name that is made up; with suffixes and temporary ones no file system finds it too long."""
 
 
 def find_graph(source: str | Path | Graph | Int8Model, classes: int | None = None) -> Graph:
@@ -38,10 +44,11 @@ def find_graph(source: str | Path | Graph | Int8Model, classes: int | None = Non
         return read_graph(Path(source))
     if Path(source).suffix == MODEL_SUFFIX or _names_candidate(source):
         return find_model(source).graph
-    try:
-        return network(str(source), classes)
-    except NasError as error:
-        raise NasError(f"{error}; or a graph .json, a model .int8, RUN:NUMBER") from None
+    name = str(source)
+    if name not in network_names() and name not in impossible_networks():
+        known = did_you_mean(name, network_names())
+        raise NasError(f"network {name!r} is unknown{known}; or a graph .json, a model .int8, RUN:NUMBER")
+    return network(name, classes)
 
 
 def find_model(source: str | Path | Int8Model) -> Int8Model:
@@ -97,6 +104,20 @@ def find_run(name: str | Path) -> Run:
     from nas.search.run import Run
 
     return Run.open(run_folder(name))
+
+
+def file_name(*parts: str) -> str:
+    """``parts``, joined by dashes, as the beginning of a file's name: letters, digits, dots, dashes and underscores.
+
+    So a task's words are no obstacle: ``speech_commands:yes,no`` becomes ``speech_commands-yes-no``, which is no
+    RUN:NUMBER either. What is very long is cut, and a digest of all of it put behind.
+    """
+    whole = "-".join(parts)
+    name = re.sub(r"[^\w.-]+", "-", whole).strip(".-") or "unnamed"
+    if len(name) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(whole.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{name[: _LONGEST - 9]}-{digest}"
 
 
 def _names_candidate(source: str | Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _PREFIXES = ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))
 
 
@@ -29,6 +31,23 @@ def joules(value: float) -> str:
 def percent(share: float) -> str:
     """A share of 1 as per cent with two decimals."""
     return f"{100 * share:.2f} %"
+
+
+def proportion(ratio: float) -> str:
+    """How much of a bound something takes, the bound to follow: ``45.3 % of``, from ten times on ``52 times``.
+
+    What is above the bound by less than is shown never looks as if it met it.
+    """
+    if ratio >= 10:
+        return f"{ratio:,.0f} times"
+    if 1 < ratio < 1.0005:
+        return "a little more than"
+    return f"{100 * ratio:.1f} % of"
+
+
+def extents(shape: Sequence[int]) -> str:
+    """Extents as people write them: ``3x3``, ``32x32x16``."""
+    return "x".join(map(str, shape))
 
 
 def quantity(field: str, value: float) -> str:

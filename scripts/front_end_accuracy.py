@@ -27,7 +27,6 @@ from nas.tasks import TaskData, load_task
 from nas.training.batches import Images
 from nas.training.session import Session
 from nas.training.settings import TrainSettings
-from nas.training.trainer import bound
 from search_spaces import Features, FrontEnd, network
 
 TASK = "speech_commands"
@@ -113,7 +112,7 @@ def trained(task: TaskData, name: str, settings: TrainSettings, mfcc: FloatMfcc 
     """Trains ``name`` on the front end's features, or on ``mfcc``'s; the hits on validation and test clips."""
     sound = task.sound
     assert sound is not None
-    graph, task = bound(network(name, task.classes), task)
+    graph, task = task.for_network(network(name, task.classes))
     session = Session(graph, task, settings, None, torch.device("cpu"))
     labels = np.concatenate([task.y_val, task.y_test])
     if mfcc is None:

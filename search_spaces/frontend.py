@@ -50,6 +50,10 @@ class FrontEnd:
             object.__setattr__(self, "features", Features(self.features))  # its plain text is accepted
         except ValueError:
             raise NasError(f"front end features is {self.features!r}; known are {', '.join(Features)}") from None
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name != "features" and type(value) is not int:  # True is an int to Python, 320.0 equals one
+                raise NasError(f"front end {item.name} is {value!r}; a whole number expected")
         if not 8_000 <= self.sample_rate <= 48_000:
             raise NasError(f"front end sample_rate is {self.sample_rate}; 8000 to 48000 Hz expected")
         if not 64 <= self.window <= LARGEST_FFT or self.window % 2:
@@ -115,8 +119,4 @@ class FrontEnd:
         known = {item.name for item in fields(cls)}
         if not isinstance(data, Mapping) or set(data) != known:
             raise NasError(f"front end description is not one that this version writes: it needs {', '.join(known)}")
-        numbers = {name: data[name] for name in known - {"features"}}
-        for name, value in numbers.items():
-            if type(value) is not int:
-                raise NasError(f"front end {name} is {value!r}; a whole number expected")
-        return cls(features=data["features"], **numbers)
+        return cls(**data)

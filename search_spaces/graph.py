@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,9 @@ from search_spaces.geometry import Padding
 from search_spaces.ops import OPS, Activation, Op, Pair, Shape
 
 INPUT = "input"
+
+_KEYS = ("name", "input_shape", "ops")
+_EXPECTED = "a graph as this version writes it expected, an object with name, input_shape and ops"
 
 _LARGEST = 1 << 20
 """Largest extent that is read from JSON: far beyond any microcontroller, and still quick to count along."""
@@ -119,15 +122,20 @@ class Graph:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Graph:
         """The graph that ``to_json`` wrote; raises NasError on anything else."""
+        missing = [key for key in _KEYS if key not in data] if isinstance(data, Mapping) else _KEYS
+        if missing:
+            raise NasError(f"no network is described: {' and '.join(missing)} missing; {_EXPECTED}")
         try:
-            ops = tuple(_op_from_json(row) for row in data["ops"])
-            height, width, channels = (_integer(extent) for extent in data["input_shape"])
+            if not isinstance(data["ops"], list | tuple):
+                raise TypeError(f"{data['ops']!r} where a list of operations is expected")
+            ops = tuple(map(_op_from_json, data["ops"]))
+            height, width, channels = _integers(data["input_shape"], 3)
             front = FrontEnd.from_json(data["frontend"]) if "frontend" in data else None
             return cls((height, width, channels), ops, str(data["name"]), front)
         except NasError:
             raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise NasError(f"graph description is not one that this version writes: {error!r}") from error
+        except (TypeError, ValueError) as error:
+            raise NasError(f"no network is described: {error}; {_EXPECTED}") from error
 
 
 def _op_json(op: Op) -> dict[str, Any]:
@@ -139,10 +147,17 @@ def _op_json(op: Op) -> dict[str, Any]:
 
 
 def _op_from_json(row: Mapping[str, Any]) -> Op:
+    if not isinstance(row, Mapping):
+        raise TypeError(f"{row!r} where an operation is expected")
     values = dict(row)
-    kind = values.pop("op")
-    if kind not in OPS:
+    kind = values.pop("op", None)
+    if not isinstance(kind, str) or kind not in OPS:
         raise NasError(f"operation {kind!r} is unknown; known are {', '.join(OPS)}")
+    needed = {item.name for item in fields(OPS[kind]) if item.default is MISSING}
+    unknown = set(values) - {item.name for item in fields(OPS[kind])}
+    if unknown or not needed <= set(values):
+        wrong = f"has a field {min(unknown)!r}" if unknown else f"lacks {min(needed - set(values))!r}"
+        raise NasError(f"an operation {kind} {wrong}; its fields are {', '.join(f.name for f in fields(OPS[kind]))}")
     return OPS[kind](**{key: _FIELDS[key](value) for key, value in values.items()})
 
 
@@ -154,9 +169,15 @@ def _integer(value: Any) -> int:
     return value
 
 
+def _integers(values: Any, count: int) -> tuple[int, ...]:
+    if not isinstance(values, list | tuple) or len(values) != count:
+        raise ValueError(f"{values!r} where {count} integers are expected")
+    return tuple(map(_integer, values))
+
+
 def _pair(value: Any) -> Pair:
-    height, width = value
-    return _integer(height), _integer(width)
+    height, width = _integers(value, 2)
+    return height, width
 
 
 def _name(value: Any) -> str:
@@ -165,8 +186,14 @@ def _name(value: Any) -> str:
     return value
 
 
+def _names(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"{values!r} where a list of tensors' names is expected")
+    return tuple(map(_name, values))
+
+
 _FIELDS: dict[str, Callable[[Any], Any]] = {
-    "inputs": lambda names: tuple(_name(name) for name in names),
+    "inputs": _names,
     "output": _name,
     "padding": Padding,
     "activation": Activation,

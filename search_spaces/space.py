@@ -152,9 +152,14 @@ def space_names() -> list[str]:
 
 def get_space(name: str, input_shape: Shape, classes: int, frontends: Sequence[FrontEnd] = ()) -> SearchSpace:
     """The space called ``name`` for the given input shape, classes and front ends; NasError where there is none."""
+    return space_class(name)(input_shape, classes, frontends)
+
+
+def space_class(name: str) -> type[SearchSpace]:
+    """The class of the space called ``name``; NasError where there is none."""
     if name not in _SPACES:
         raise NasError(f"search space {name!r} is unknown{did_you_mean(name, space_names())}")
-    return _SPACES[name](input_shape, classes, frontends)
+    return _SPACES[name]
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

@@ -45,9 +45,14 @@ def test_kept_figures_are_taken_where_nothing_else_was_trained(script: ModuleTyp
     record.write_text(json.dumps(kept))
     assert script.train_one("ds-cnn-s", 1, tmp_path, str(tmp_path)) == kept
     other = settings.model_copy(update={"lr": 0.5}).model_dump(mode="json")
-    for changes, field in (({"settings": other}, "settings"), ({"clips": {"train": 9}}, "clips")):
+    differing = (
+        ({"settings": other}, "settings"),
+        ({"clips": {"train": 9}}, "clips"),
+        ({"clips_sha256": "0"}, "clips_sha"),
+    )
+    for changes, field in differing:
         record.write_text(json.dumps(kept | changes))
-        with pytest.raises(NasError, match=rf"ds-cnn-s-seed1\.json has {field} .* expected: remove it to train anew"):
+        with pytest.raises(NasError, match=rf"ds-cnn-s-seed1\.json has {field}.* expected: remove it to train anew"):
             script.train_one("ds-cnn-s", 1, tmp_path, str(tmp_path))
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firmware.frontend import reference
-from nas.cache import cache_folder
-from nas.training.checkpoint import CheckpointError, load_arrays, save_arrays
-from search_spaces.errors import NasError
+from nas.audio.kept import features_file, kept_features
 from search_spaces.frontend import FrontEnd
 
 if TYPE_CHECKING:
@@ -26,31 +23,22 @@ Int8 = NDArray[np.int8]
 _FEW = 500
 """Fewer clips are done in numpy before torch is even imported."""
 _BATCH = 64
-_SPLITS = ("train", "val", "test")
 
 
 def sound_features(sound: Sound, frontend: FrontEnd) -> tuple[Int8, Int8, Int8]:
     """Features int8 (N, frames, values, 1) of the training, validation and test clips, as they are (unaugmented).
 
-    From the cache folder where they are there. A damaged file is made again with a warning; where nothing can be
-    written a warning says so.
+    From the cache folder where they are there, see ``kept_features``.
     """
     key = features_key(sound, frontend)
-    path = cache_folder() / "features" / f"{frontend.name}-{key[:24]}.npz"
     clips = {"train": sound.train, "val": sound.val, "test": sound.test}
-    shapes: dict[str, tuple[int, ...]] = {split: (len(clips[split]), *frontend.shape) for split in _SPLITS}
-    if path.exists():
-        try:
-            return _read(path, key, shapes)
-        except CheckpointError as error:
-            _log.warning("%s; the features are computed again", error)
-    _log.info("computing the features %s of %d clips", frontend.name, sum(map(len, clips.values())))
-    features = {split: compute(frontend, clips[split]) for split in _SPLITS}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_arrays(path, features, {"key": key, "frontend": frontend.to_json()})
-    except (OSError, NasError) as error:
-        _log.warning("features could not be kept, so they are computed every time: %s", error)
+    shapes: dict[str, tuple[int, ...]] = {split: (len(clips[split]), *frontend.shape) for split in clips}
+
+    def make() -> dict[str, Int8]:
+        _log.info("computing the features %s of %d clips", frontend.name, sum(map(len, clips.values())))
+        return {split: compute(frontend, clips[split]) for split in clips}
+
+    features = kept_features(features_file(frontend.name, key), key, shapes, make)
     return features["train"], features["val"], features["test"]
 
 
@@ -86,13 +74,3 @@ def _probe(samples: int) -> NDArray[np.int16]:
         value = (value * 1_103_515_245 + 12_345) % (1 << 31)
         state[index] = (value >> 15) - (1 << 15)
     return np.stack([state >> shift for shift in (0, 4, 8, 12)]).astype(np.int16)
-
-
-def _read(path: Path, key: str, shapes: dict[str, tuple[int, ...]]) -> tuple[Int8, Int8, Int8]:
-    arrays, document = load_arrays(path)
-    for split, shape in shapes.items():
-        if split not in arrays or arrays[split].shape != shape or arrays[split].dtype != np.int8:
-            raise CheckpointError(f"{path} does not hold the features that its name says")
-    if document.get("key") != key:
-        raise CheckpointError(f"{path} belongs to other clips or another front end")
-    return arrays["train"], arrays["val"], arrays["test"]

@@ -18,11 +18,9 @@ from torch import Tensor
 
 from nas.audio.augment import WaveAugmenter
 from nas.audio.cache import features_key
+from nas.audio.kept import features_file, kept_features
 from nas.audio.torch_frontend import TorchFrontEnd
-from nas.cache import cache_folder
 from nas.tasks.task import Sound
-from nas.training.checkpoint import CheckpointError, load_arrays, save_arrays
-from search_spaces.errors import NasError
 
 _log = logging.getLogger(__name__)
 
@@ -43,30 +41,16 @@ class Versions:
         self.frontend = front_end.frontend
 
     def __getitem__(self, version: int) -> NDArray[np.int8]:
-        """One version: from the cache folder, else computed and kept there.
-
-        A damaged file is made again with a warning; where nothing can be written a warning says so.
-        """
+        """One version: from the cache folder, else computed and kept there, see ``kept_features``."""
         key = self._key(version)
-        path = cache_folder() / "features" / f"{self.frontend.name}-version{version}-{key[:24]}.npz"
         shape = (len(self.labels), self.frontend.frames, self.frontend.values)
-        if path.exists():
-            try:
-                arrays, document = load_arrays(path)
-                found = arrays.get(_NAME)
-                if found is not None and found.shape == shape and found.dtype == np.int8 and document.get("key") == key:
-                    return found
-                raise CheckpointError(f"{path} does not hold the features that its name says")
-            except CheckpointError as error:
-                _log.warning("%s; the features are computed again", error)
-        _log.info("computing variation %d of %d clips (%s)", version, len(self.labels), self.frontend.name)
-        features = self._made(version)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_arrays(path, {_NAME: features}, {"key": key})
-        except (OSError, NasError) as error:
-            _log.warning("augmented features could not be kept, so they are computed every time: %s", error)
-        return features
+
+        def make() -> dict[str, NDArray[np.int8]]:
+            _log.info("computing variation %d of %d clips (%s)", version, len(self.labels), self.frontend.name)
+            return {_NAME: self._made(version)}
+
+        path = features_file(f"{self.frontend.name}-version{version}", key)
+        return kept_features(path, key, {_NAME: shape}, make)[_NAME]
 
     def _made(self, version: int) -> NDArray[np.int8]:
         generator = torch.Generator().manual_seed(version)

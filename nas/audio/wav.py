@@ -50,7 +50,7 @@ def read_clip(path: Path | str, sample_rate: int, samples: int | None = None) ->
             what = "a folder" if stat.S_ISDIR(kind) else "no ordinary file"
             raise AudioError(f"{path} is {what}; an audio file expected")
         with path.open("rb") as file:
-            _check_length(file, path)
+            _check_header(file, path)
     except OSError as error:
         raise AudioError(f"audio file {path} cannot be read: {error.strerror or error}") from error
     sound, rate = _decode(path, sample_rate, samples)
@@ -96,10 +96,7 @@ def _decode(path: Path, sample_rate: int, samples: int | None) -> tuple[Int16 | 
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:  # it takes no undecodable names as text
             rate, frames = int(file.samplerate), int(file.frames)
-            if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-                raise AudioError(
-                    f"audio file {path} says its sample rate is {rate} Hz; {LOWEST_RATE} to {HIGHEST_RATE} expected"
-                )
+            _check_rate(rate, path)
             wanted = frames
             if samples is not None:
                 wanted = min(frames, -(-(samples + 2 * _ZERO_CROSSINGS) * max(rate, sample_rate) // sample_rate))
@@ -123,15 +120,25 @@ def _to_int16(sound: Int16 | Float64) -> Int16:
     return np.clip(np.rint(sound * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
-def _check_length(file: BinaryIO, path: Path) -> None:
-    """Raises AudioError where a WAV file ends before its header says: libsndfile would take what is left."""
+def _check_rate(rate: int, path: Path) -> None:
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise AudioError(
+            f"audio file {path} says its sample rate is {rate} Hz; {LOWEST_RATE} to {HIGHEST_RATE} expected"
+        )
+
+
+def _check_header(file: BinaryIO, path: Path) -> None:
+    """Raises AudioError where a WAV file ends before its header says, and for a sample rate that no sound has.
+
+    libsndfile would take what is left of the one, and say nothing of the rate where that is 0.
+    """
     head = file.read(12)
     if len(head) < 12 or head[:4] not in (b"RIFF", b"RIFX") or head[8:] != b"WAVE":
         if not head:
             raise AudioError(f"audio file {path} is empty")
         return
     order = "<" if head[:4] == b"RIFF" else ">"
-    size = path.stat().st_size
+    size, rate = path.stat().st_size, None
     while len(chunk := file.read(8)) == 8:
         (length,) = struct.unpack(f"{order}I", chunk[4:])
         if chunk[:4] == b"data":
@@ -140,6 +147,11 @@ def _check_length(file: BinaryIO, path: Path) -> None:
                 raise AudioError(
                     f"audio file {path} is cut short: its header promises {length} bytes of samples, {there} are there"
                 )
+            if rate is not None:
+                _check_rate(rate, path)
             return
-        file.seek(length + length % 2, 1)
+        start = file.tell()
+        if chunk[:4] == b"fmt " and len(form := file.read(8)) == 8:
+            (rate,) = struct.unpack(f"{order}4xI", form)
+        file.seek(start + length + length % 2)
     raise AudioError(f"audio file {path} is cut short: its header ends before any samples")

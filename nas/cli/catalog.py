@@ -106,7 +106,7 @@ def tasks(
         (
             (
                 row["name"],
-                _extents(row["input_shape"]),
+                units.extents(row["input_shape"]),
                 str(row["classes"]),
                 row["data"] or "missing: run `make data`",
                 row["description"],
@@ -141,7 +141,7 @@ def _space(name: str) -> dict[str, Any]:
 def _space_lines(rows: Sequence[dict[str, Any]], detailed: bool) -> Iterator[str]:
     """A paragraph for each space; ``detailed`` with the values of every choice."""
     for row in rows:
-        basis = f"inputs of {_extents(row['counted_for']['input_shape'])}, {row['counted_for']['classes']} classes"
+        basis = f"inputs of {units.extents(row['counted_for']['input_shape'])}, {row['counted_for']['classes']} classes"
         yield f"{row['name']}: {row['description']}"
         yield f"  {len(row['choices'])} choices, {_size(row['size'])} vectors of choices (for {basis})"
         if detailed:
@@ -149,7 +149,7 @@ def _space_lines(rows: Sequence[dict[str, Any]], detailed: bool) -> Iterator[str
             yield from _indented(table(("choice", "values", "which"), values))
         if row["networks"]:
             points = (
-                (p["name"], _extents(p["input_shape"]), units.number(p["params"]), units.number(p["macs"]))
+                (p["name"], units.extents(p["input_shape"]), units.number(p["params"]), units.number(p["macs"]))
                 for p in row["networks"]
             )
             yield from _indented(table(("network", "input", "params (exact)", "MACs (exact)"), points))
@@ -193,7 +193,7 @@ def _network(name: str) -> dict[str, Any]:
 
 def _network_cells(row: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """A line of the table for the first claim about a network, or for none, and one for each further claim."""
-    own = (row["name"], _extents(row["input_shape"]), units.number(row["params"]), units.number(row["macs"]))
+    own = (row["name"], units.extents(row["input_shape"]), units.number(row["params"]), units.number(row["macs"]))
     where = (row["space"] or "-", row["source"])
     for i, claim in enumerate(row["published"] or [None]):
         told = ("",) * 5 if claim is None else _claim_cells(claim)
@@ -211,10 +211,6 @@ def _claim_cells(claim: dict[str, Any]) -> tuple[str, ...]:
 def _size(size: int) -> str:
     """A number of vectors: exact as far as people read digits, else as a power of ten."""
     return units.number(size) if size < 1_000_000 else f"10^{math.log10(size):.1f}"
-
-
-def _extents(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
 
 
 def _words(values: Sequence[object]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nas import units
 from nas.cli.options import Network
 from nas.cli.output import Json, Output, Quiet, table
 
@@ -55,9 +56,7 @@ def _lines(anatomy: Anatomy) -> Iterator[str]:
 
 
 def _words(row: Operation) -> tuple[str, ...]:
-    from nas.report.operations import extents
-
-    return ", ".join([row.heading, *row.remarks]), ", ".join(row.inputs), row.name, extents(row.shape)
+    return ", ".join([row.heading, *row.remarks]), ", ".join(row.inputs), row.name, units.extents(row.shape)
 
 
 COMMANDS = {"draw": draw}

@@ -46,7 +46,7 @@ def _lines(
         for field, excess in excesses.items():
             verdict = "fits" if excess <= 0 else "TOO MUCH"
             limit = units.quantity(field, limits[field])
-            yield f"{verdict}: {field} uses {100 * (1 + excess):.1f} % of the {whose}'s {limit}"
+            yield f"{verdict}: {field} uses {units.proportion(1 + excess)} the {whose}'s {limit}"
 
 
 COMMANDS = {"estimate": estimate}

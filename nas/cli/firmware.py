@@ -127,18 +127,19 @@ def comparison(result: Validation, fields: Sequence[str]) -> list[str]:
 
 def verdict(result: Validation) -> Iterator[str]:
     """Whether the bytes agree, and the accuracy that they have."""
+    tested = "clips" if result.predicted.frontend_cycles else "images"
     if result.mismatch is not None:
         m = result.mismatch
         yield f"DIFFERS: build {m.build}, input {m.index}, byte {m.byte}: {m.got} instead of {m.expected}"
     elif result.bit_exact is None:
         yield "bit-exact on this machine; not run on the core"
     else:
-        images = f" and all {result.test_images} test images on this machine" if result.test_images else ""
+        images = f" and all {result.test_images} test {tested} on this machine" if result.test_images else ""
         clips = f" and {result.clips} clips" if result.clips else ""
         yield f"bit-exact over all {result.vectors} vectors{clips} on the core{images}"
     if result.test_accuracy is not None:
         accuracy = units.percent(result.test_accuracy)
-        yield f"test accuracy of the integer model: {accuracy} of {result.test_images} images"
+        yield f"test accuracy of the integer model: {accuracy} of {result.test_images} {tested}"
 
 
 COMMANDS = {"export": export, "validate": validate}

@@ -49,7 +49,7 @@ def demo(
 ) -> int:
     """Search, train, export and validate on real images, within five minutes on two cores."""
     from nas.cli import firmware, search
-    from nas.demo import BUDGET, JOBS, TARGET, TASK, TRIALS, Demo, demonstrate
+    from nas.demo import JOBS, TARGET, TASK, TRIALS, Demo, demonstrate
     from nas.report import front_document
     from nas.search.progress import progress_on
     from nas.search.run import CONFIG, Run
@@ -57,8 +57,8 @@ def demo(
     output = Output(json, quiet)
     if (out / CONFIG).exists():
         output.note(f"{out} holds a run already: going on with it; remove it to begin anew")
-    output.note(f"searching {TASK} for {TARGET}: {TRIALS} candidates, {JOBS} at a time, run folder {out}")
-    output.note(f"budget: {BUDGET}; what violates it is never trained")
+    output.note(f"searching {TASK} for {TARGET}: {TRIALS} candidates, {JOBS} at a time")
+    output.note("what violates the budget is never trained")
 
     def found(run: Run) -> None:
         if not json:

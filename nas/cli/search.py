@@ -60,7 +60,7 @@ def search(
     Exit code 1 where no trained network reaches the budget's least accuracy.
     """
     from estimators import Budget
-    from nas.networks import RUNS, run_folder
+    from nas.networks import RUNS, file_name, run_folder
     from nas.search import engine
     from nas.search.config import SearchConfig
     from nas.search.progress import progress_on
@@ -88,8 +88,7 @@ def search(
             final=({} if final_epochs is None else {"epochs": final_epochs}) | ({} if distill else {"distill": None}),
             **where,
         )
-        folder = out or (RUNS / run if run is not None else _unused(RUNS, f"{task}-{target}"))
-        output.note(f"run folder {folder}; budget {str(config.budget) or 'the chip itself'}")
+        folder = out or (RUNS / run if run is not None else _unused(RUNS, file_name(task, target)))
         result = engine.search(config, folder, progress_on(sys.stderr, quiet))
     output.result(result.to_dict(), _lines(result))
     if result.status == "stopped":

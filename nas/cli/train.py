@@ -47,11 +47,11 @@ def train(
     """Train a network for a task, quantisation-aware, into an integer model."""
     from firmware.int8_file import save_model
     from nas import api
-    from nas.networks import MODEL_SUFFIX, find_graph
+    from nas.networks import MODEL_SUFFIX, file_name, find_graph
 
     output = Output(json, quiet)
     graph = find_graph(network)
-    file = out or Path(f"{graph.name or 'network'}-{task}{MODEL_SUFFIX}")
+    file = out or Path(file_name(graph.name or "network", task) + MODEL_SUFFIX)
     _check_place(file)
     checkpoint = _checkpoint(file, resume)
     changes: dict[str, Any] = {"seed": seed, "device": device, **_parsed(settings or [])}
@@ -82,6 +82,7 @@ def train(
         "epochs": result.epochs,
         "seconds": result.seconds,
         "curve": [asdict(report) for report in result.curve],
+        "clips_sha256": result.model.metadata.get("clips_sha256"),
         "settings": result.model.metadata["settings"],
     }
     output.result(document, _lines(result, accuracy, file))

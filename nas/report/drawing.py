@@ -13,7 +13,7 @@ from typing import NamedTuple
 from firmware.files import atomic_write
 from nas import units
 from nas.report.layout import ROW, Box, lay_out
-from nas.report.operations import FRONT_END_KIND, INPUT_KIND, Anatomy, Operation, extents
+from nas.report.operations import FRONT_END_KIND, INPUT_KIND, Anatomy, Operation
 from nas.report.page import environment
 from nas.report.text import fitted, printable, text_width
 from search_spaces.errors import NasError
@@ -172,7 +172,7 @@ def html(anatomy: Anatomy) -> str:
 def facts(anatomy: Anatomy) -> list[str]:
     """A few lines about the whole network."""
     graph, resources = anatomy.graph, anatomy.resources
-    shapes = f"input {extents(graph.input_shape)}, output {extents(graph.output_shape)}"
+    shapes = f"input {units.extents(graph.input_shape)}, output {units.extents(graph.output_shape)}"
     lines = [
         f"{len(graph.ops)} operations, {typeset(shapes)}, {units.number(graph.params)} parameters, "
         f"{units.number(graph.macs)} MACs (exact)"
@@ -210,12 +210,12 @@ class _Texts(NamedTuple):
 
 def _texts(row: Operation, box: Box) -> _Texts:
     room = box.width - 2 * PAD
-    shape = typeset(extents(row.shape))
+    shape = typeset(units.extents(row.shape))
     heading = fitted(typeset(row.heading), HEADING_SIZE, room - text_width(shape, HEADING_SIZE) - PAD, bold=True)
     details = fitted(_remarks(row), DETAILS_SIZE, room)
     left = room - text_width(details, DETAILS_SIZE) - (PAD if details else 0)
     reads = f" reads {', '.join(row.inputs)}" if row.inputs else ""
-    hover = [f"{row.name}: {row.heading}{reads}", *row.remarks, f"output {extents(row.shape)}"]
+    hover = [f"{row.name}: {row.heading}{reads}", *row.remarks, f"output {units.extents(row.shape)}"]
     styles = FAMILIES.get(row.kind, "other")
     if row.on_target is not None and not row.on_target.writes:
         styles += " free"
@@ -229,7 +229,7 @@ def _box_width(rows: Sequence[Operation]) -> float:
     needed = [
         max(
             text_width(typeset(row.heading), HEADING_SIZE, bold=True)
-            + text_width(typeset(extents(row.shape)), HEADING_SIZE),
+            + text_width(typeset(units.extents(row.shape)), HEADING_SIZE),
             text_width(_remarks(row), DETAILS_SIZE) + text_width(printable(row.name), DETAILS_SIZE),
         )
         for row in rows
@@ -266,13 +266,13 @@ def _cells(row: Operation, settings: Sequence[str], planned: bool) -> list[str]:
     """One row of the page's table, without figures."""
     own = [_setting(row.settings[name]) if name in row.settings else "" for name in settings]
     fused = [word for word in row.details if word.startswith("ReLU")]
-    cells = [typeset(row.heading), ", ".join(row.inputs), row.name, typeset(extents(row.shape)), *own, *fused]
+    cells = [typeset(row.heading), ", ".join(row.inputs), row.name, typeset(units.extents(row.shape)), *own, *fused]
     cells += [] if fused else [""]
     return [*cells, row.on_target.note if row.on_target else ""] if planned else cells
 
 
 def _setting(value: object) -> str:
-    return typeset(extents(value)) if isinstance(value, tuple) else str(value)
+    return typeset(units.extents(value)) if isinstance(value, tuple) else str(value)
 
 
 def _anybody_has(anatomy: Anatomy, name: str) -> bool:

@@ -12,6 +12,7 @@ from estimators import Plan, Resources, Step, estimate, load_target, lower, step
 from estimators.kinds import EXACT
 from firmware.int8_model import WEIGHTED, Int8Model
 from nas.networks import find_graph
+from nas.units import extents
 from search_spaces.frontend import Features, FrontEnd
 from search_spaces.geometry import Padding
 from search_spaces.graph import Graph
@@ -159,11 +160,6 @@ def _title(name: str, file: str) -> str:
     if not name or name == Path(file).stem:
         return file or "network"
     return f"{name} ({file})" if file and file != name else name
-
-
-def extents(pair: tuple[int, ...]) -> str:
-    """Extents as people write them, ``3x3`` or ``32x32x16``."""
-    return "x".join(map(str, pair))
 
 
 def live_bytes(plan: Plan, index: int) -> int:

@@ -26,10 +26,10 @@ from nas.search.run import JOURNAL, Run, versions
 from nas.search.samplers import FeasibleSampler, sampler_class
 from nas.search.selection import front, next_generation, promotion
 from nas.search.summary import RunSummary, Status
-from nas.tasks import TaskData, load_task
+from nas.tasks import TaskData, get_task, load_task
 from search_spaces.errors import NasError
 from search_spaces.graph import Graph
-from search_spaces.space import get_space
+from search_spaces.space import get_space, space_class
 
 FAILURES = 5
 """Trainings failing in a row after which something other than the networks must be wrong."""
@@ -49,6 +49,7 @@ def search(
     """
     began = time.monotonic()
     progress = progress or Progress()
+    _check_names(config)  # before data is read, which may take minutes or be downloaded first
     task = load_task(config.task, config.data_root)
     if not (Path(run_dir) / "records").exists():
         # Says now whether the budget can be met at all. The same draws come again for candidate 0.
@@ -59,7 +60,9 @@ def search(
         from nas.search.trainer import QatTrainer
 
         trainer = QatTrainer()
-    with Run.claim(run_dir, config) as run, progress:
+    clips = None if task.sound is None else task.sound.digest
+    with Run.claim(run_dir, config, clips) as run, progress:
+        progress.say(f"run folder {run.path}; budget {str(config.budget) or 'the chip itself'}")
         engine = _Search(run, config, task, sampler, trainer, progress)
         status: Status
         try:
@@ -140,6 +143,9 @@ class _Search:
         ]
         if changed:
             self.progress.say(f"this run was begun with other versions: {', '.join(changed)}")
+        sound = self.task.sound
+        if sound is not None and self.run.clips_sha256 not in (None, sound.digest):
+            self.progress.say("this run was begun with other clips: its accuracies are not comparable with new ones")
         self.study = journal.open_study(self.run.path / JOURNAL, self.sampler)
         for record in self.run.records():
             self.records[record.number] = record
@@ -286,6 +292,14 @@ class _Search:
 
         self.run.save_rejected(self.drawn)
         write_report(self.run)
+
+
+def _check_names(config: SearchConfig) -> None:
+    """Raises NasError where there is no such task, target, space or sampler."""
+    get_task(config.task)
+    load_target(config.target)
+    space_class(config.space)
+    sampler_class(config.sampler)
 
 
 def _sampler(config: SearchConfig, task: TaskData) -> FeasibleSampler:

@@ -14,6 +14,7 @@ from estimators.plan import lower
 from estimators.resources import QUANTITIES, Resources, estimate
 from estimators.targets import Target
 from nas.search.records import SAMPLE, Drawn, Rejected
+from nas.units import proportion, quantity
 from search_spaces.errors import NasError
 from search_spaces.graph import Graph
 from search_spaces.space import SearchSpace, Value
@@ -136,7 +137,8 @@ class ResourceFilter:
         missed = sorted((excess, name) for name, excess in nearest.violations.items() if excess > 0)
         values, bounds = numbers(nearest.resources), self.budget.bounds()
         ways = " and ".join(
-            f"{name} ({values[name]:,.6g} where {bounds[name]:,.6g} is allowed, {excess:.1%} too much)"
+            f"{name} ({quantity(name, values[name])} where {quantity(name, bounds[name])} is allowed, "
+            f"{proportion(1 + excess)} that)"
             for excess, name in missed
         )
         choices = ", ".join(f"{name}={value}" for name, value in nearest.choices.items())

@@ -2,7 +2,7 @@
 
 | entry | holds |
 |---|---|
-| ``config.json`` | the frozen configuration and the versions it ran with |
+| ``config.json`` | the frozen configuration, the versions it ran with, the digest of a sound task's clips |
 | ``records/00007.json`` | one candidate: choices, resources, training, status |
 | ``models/00007.int8`` | its trained network; ``00007-final.int8`` after promotion |
 | ``optuna.log`` | Optuna's journal of the same candidates |
@@ -65,8 +65,12 @@ class Run:
 
     @classmethod
     @contextmanager
-    def claim(cls, path: str | os.PathLike[str], config: SearchConfig) -> Iterator[Run]:
+    def claim(
+        cls, path: str | os.PathLike[str], config: SearchConfig, clips_sha256: str | None = None
+    ) -> Iterator[Run]:
         """The run in ``path``, made where there is none, kept from every other process meanwhile.
+
+        A new run keeps ``clips_sha256``, the digest of a sound task's clips; see ``Sound``.
 
         Where the work is done (``executor``, ``jobs``, ``data_root``) may differ from one start to the next. Raises
         NasError where the folder holds something else or another search, or while another process works on it.
@@ -82,7 +86,8 @@ class Run:
         run = cls(folder, config)
         with _locked(folder / LOCK):
             if not (folder / CONFIG).exists():
-                run._write(CONFIG, {"format": FORMAT, "config": config.frozen(), "versions": versions()})
+                data = {} if clips_sha256 is None else {"clips_sha256": clips_sha256}
+                run._write(CONFIG, {"format": FORMAT, "config": config.frozen(), "versions": versions(), **data})
             elif cls.open(folder).config.frozen() != config.frozen():
                 raise NasError(f"{folder} holds another search; resume that or choose another folder")
             yield run
@@ -90,8 +95,13 @@ class Run:
     @property
     def versions(self) -> Mapping[str, str]:
         """Versions of Python and of the packages that the run was started with."""
-        document = json.loads((self.path / CONFIG).read_bytes())
-        return {str(key): str(value) for key, value in document.get("versions", {}).items()}
+        return {str(key): str(value) for key, value in self._document().get("versions", {}).items()}
+
+    @property
+    def clips_sha256(self) -> str | None:
+        """Digest of the clips that the run was started with; None for images, and for runs from before it was kept."""
+        found = self._document().get("clips_sha256")
+        return None if found is None else str(found)
 
     def records(self) -> list[Record]:
         """All candidates by number; raises NasError naming a record that is damaged or missing."""
@@ -130,6 +140,10 @@ class Run:
         """Removes what a killed process leaves: half-written files, which only ever have temporary names."""
         for path in [*self.path.glob(f"*{TEMPORARY}"), *self.path.glob(f"*/*{TEMPORARY}")]:
             path.unlink(missing_ok=True)
+
+    def _document(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads((self.path / CONFIG).read_bytes())
+        return document
 
     def _read_record(self, path: Path) -> Record:
         try:

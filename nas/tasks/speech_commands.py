@@ -54,7 +54,11 @@ FRONTENDS: Final = (
     FrontEnd(features=Features.LOG_MEL, hop=480, coefficients=0),
 )
 """What searches choose from: 49x10 as in the published networks first; a longer window, more coefficients, no overlap
-(fewer frames), and mel bands without the cosine transform."""
+(fewer frames), and mel bands without the cosine transform. A run's choices are kept by their names and its draws by
+their number, so what networks want besides these goes into ``FURTHER``."""
+
+FURTHER: Final = (FrontEnd(features=Features.LOG_MEL, window=480, hop=160, coefficients=0),)
+"""What published networks start from and no search chooses: the 98x40 of BC-ResNet."""
 
 AUGMENTATION: Final = SoundAugmentation(
     shift=SAMPLE_RATE // 10,
@@ -98,9 +102,14 @@ class Chosen:
             raise NasError(f"task option {text!r} has {f'{doubles[0]!r} twice' if doubles else 'a gap'}; {expected}")
         if ALL in items and (words or UNKNOWN in items):
             raise NasError(f"task option {text!r} has other words beside {ALL!r}; {expected}")
+        if not words and ALL not in items:
+            raise NasError(
+                f"task option {text!r} names no word beside {UNKNOWN} and {SILENCE}; words, or {ALL} for every word, "
+                "expected"
+            )
         chosen = cls(words, UNKNOWN in items, SILENCE in items)
-        if (ALL not in items and len(chosen.class_names(words)) < 2) or not (words or ALL in items):
-            raise NasError(f"task option {text!r} leaves one class; at least two, with a word among them, expected")
+        if words and len(chosen.class_names(words)) < 2:
+            raise NasError(f"task option {text!r} leaves one class; at least two expected")
         return chosen
 
     @property
@@ -168,6 +177,7 @@ def load(root: Path, chosen: Chosen | None = None) -> TaskData:
         val=clips.samples[val:test],
         test=clips.samples[test:],
         frontends=FRONTENDS,
+        further=FURTHER,
         augmentation=AUGMENTATION,
         noise=tuple(noise.part(recording, "train") for recording in noise.recordings),
         silence=names.index(SILENCE) if chosen.silence else None,

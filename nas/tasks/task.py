@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from firmware.frontend.tables import FEATURE_QUANT
 from firmware.int8_model import Quant
 from nas.errors import DataError
+from nas.units import extents
 from search_spaces.errors import NasError
 from search_spaces.frontend import FrontEnd
+from search_spaces.graph import Graph
 from search_spaces.ops import Shape
 
 __all__ = [
@@ -76,8 +78,9 @@ class Sound:
 
     ``noise``: background recordings (int16, one-dimensional, of any length), the part that training may use.
     ``silence``: label of the class that holds no word, None where there is none. ``frontends``: what a search may
-    choose from, the default first; all of one sample rate and clip length. ``digest``: SHA-256 of all clips, training,
-    validation and test one after the other; worked out where it is not given.
+    choose from, the default first; ``further`` ones are for networks whose input has their shape. All are of one sample
+    rate and clip length. ``digest``: SHA-256 of all clips, training, validation and test one after the other; worked
+    out where it is not given.
     """
 
     train: NDArray[np.int16]
@@ -88,6 +91,7 @@ class Sound:
     noise: tuple[NDArray[np.int16], ...] = ()
     silence: int | None = None
     digest: str = ""
+    further: tuple[FrontEnd, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.digest:
@@ -145,6 +149,24 @@ class TaskData:
                 f"the clips of task {self.name!r} have {default.samples} at {default.sample_rate} Hz"
             )
         return replace(self, **_heard(self.sound, frontend))
+
+    def for_network(self, graph: Graph) -> tuple[Graph, TaskData]:
+        """``graph`` with its front end, and this task as that one shows it; both unchanged for a task of images.
+
+        A graph that names no front end gets the task's first one that makes features of its input's shape: the default,
+        those that searches choose from, further ones. Raises NasError where none does, and as ``bound_to`` does.
+        """
+        if self.sound is not None and graph.frontend is None:
+            offered = (*self.sound.frontends, *self.sound.further)
+            fitting = next((frontend for frontend in offered if frontend.shape == graph.input_shape), None)
+            if fitting is None:
+                shapes = dict.fromkeys(extents(frontend.shape) for frontend in offered)
+                raise NasError(
+                    f"network {graph.name!r} takes inputs of {extents(graph.input_shape)} and names no front end of "
+                    f"its own; the front ends of task {self.name!r} make features of {', '.join(shapes)}"
+                )
+            graph = replace(graph, frontend=fitting)
+        return graph, self.bound_to(graph.frontend)
 
 
 @dataclass(frozen=True, slots=True)

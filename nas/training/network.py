@@ -21,6 +21,7 @@ from nas.training.fake_quant import (
     round_to,
     weight_scales,
 )
+from search_spaces.errors import NasError
 from search_spaces.graph import Graph
 from search_spaces.ops import (
     Activation,
@@ -190,6 +191,7 @@ class Network(nn.Module):
         """Fake-quantises from now on, with the quantisation that the integer model derives from these ``ranges``.
 
         The network is folded: the factors of Scales, which that hangs on too, are read here and must not change later.
+        Raises NasError for a range, a factor or a scale that no integer model has.
         """
         quant = {self.graph.input: self.input_quant}
         for op in self.graph.ops:
@@ -198,10 +200,16 @@ class Network(nn.Module):
             elif isinstance(op, PROBABILITIES):
                 quant[op.output] = PROBABILITY
             elif isinstance(op, Scale):
-                quant[op.output] = scaled_quant(quant[op.inputs[0]], float(self.factors[op.output].value))
+                quant[op.output] = self._scaled(op, quant[op.inputs[0]])
             else:
                 quant[op.output] = activation_quant(*ranges[op.output])
         self.quant = quant
+
+    def _scaled(self, op: Scale, source: Quant) -> Quant:
+        try:
+            return scaled_quant(source, float(self.factors[op.output].value))
+        except NasError as error:
+            raise NasError(f"Scale {op.output!r}: {error}") from error
 
     def forward(self, x: Tensor, *, logits: bool = True, seen: Seen | None = None) -> Tensor:
         """Logits, or the graph's own output where ``logits`` is false.

@@ -31,7 +31,7 @@ _CLIP = 1.0
 
 
 class TrainingDiverged(NasError):
-    """The loss stopped being a number."""
+    """The loss or an activation stopped being a number, or a learned factor left what integers can stand for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +186,12 @@ class Session:
         return ranges
 
     def _set_ranges(self, ranges: dict[str, Range]) -> None:
+        """Fake-quantises with ``ranges``; TrainingDiverged where a factor or a scale has left what float32 holds."""
+        try:
+            self.network.quantise_with(ranges)
+        except NasError as error:
+            raise self._diverged(str(error)) from error
         self.progress.ranges = ranges
-        self.network.quantise_with(ranges)
 
     def _diverged(self, how: str) -> TrainingDiverged:
         return TrainingDiverged(

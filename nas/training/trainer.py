@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from firmware.int8_model import Int8Model
@@ -55,10 +55,10 @@ def train(
     Raises NasError when graph and task do not fit, TrainingDiverged when the loss is no number any more,
     CheckpointError when the checkpoint is damaged or of another training.
 
-    For a task of sounds, ``graph`` names the front end; one that names none, but takes the default's features, gets
-    that, and the trained model's graph names it.
+    For a task of sounds, ``graph`` names the front end; one that names none gets the task's first that makes features
+    of its input's shape, and the trained model's graph names it.
     """
-    graph, task = bound(graph, task)
+    graph, task = task.for_network(graph)
     _check_fit(graph, task)
     began = time.perf_counter()
     device = resolve_device(settings.device)
@@ -78,6 +78,8 @@ def train(
             "class_names": list(task.class_names),
             "settings": settings.model_dump(mode="json"),
         }
+        if task.sound is not None:
+            metadata["clips_sha256"] = task.sound.digest
         model = to_int8_model(network, progress.ranges, metadata)
         return TrainResult(
             model=model,
@@ -88,22 +90,6 @@ def train(
             seconds=max(earlier, time.perf_counter() - began),
             epochs=progress.epoch,
         )
-
-
-def bound(graph: Graph, task: TaskData) -> tuple[Graph, TaskData]:
-    """``graph`` with its front end and ``task`` as that front end shows it; both unchanged for a task of images.
-
-    Raises NasError for a front end that the task's data does not suit, and for a graph of sounds that has none.
-    """
-    if task.sound is not None and graph.frontend is None:
-        default = task.sound.frontends[0]
-        if graph.input_shape != default.shape:
-            raise NasError(
-                f"network input {graph.input_shape}: features of task {task.name!r} have shape {default.shape} "
-                f"(front end {default.name}), and the network names no front end of its own"
-            )
-        graph = replace(graph, frontend=default)
-    return graph, task.bound_to(graph.frontend)
 
 
 def _check_fit(graph: Graph, task: TaskData) -> None:

@@ -30,8 +30,8 @@ def bc_resnet_choices(stem: tuple[int, int, int, int], stages: list[Stage], head
 
 impossible(
     "bc-resnet-1",
-    "its sub-spectral normalisation cannot be folded into int8 convolutions; 'bc-resnet-1-bn' is the variant with "
-    "plain BatchNorm",
+    "its sub-spectral normalisation cannot be folded into int8 convolutions; accepted is 'bc-resnet-1-bn', the "
+    "variant with plain BatchNorm",
 )
 
 

@@ -25,13 +25,16 @@ MFCC_SHAPE = (49, 10, 1)
 PAPER = "TinySpeech (Wong et al., 2020, arXiv:2008.04245)"
 REPORT = "A. Lefevre's report on voice commands on an ESP32-S2"
 
-X_BLOCKS: tuple[Block, ...] = (*[(30, 6, 12, 15)] * 3, (30, 18, 36, 15), (30, 27, 54, 15), (30, 18, 36, 15))
-Y_BLOCKS: tuple[Block, ...] = (*[(20, 6, 12, 10)] * 3, (20, 18, 36, 10), (20, 26, 52, 10), (20, 18, 36, 10))
-Z_BLOCKS: tuple[Block, ...] = (
-    *[(14, 3, 6, 7)] * 2,
-    *((14, 2, 4, 7), (14, 11, 22, 7), (14, 14, 28, 7), (14, 10, 20, 7)),
-)
-M_BLOCKS: tuple[Block, ...] = ((18, 6, 12, 9), (18, 9, 18, 9), (18, 8, 16, 9))
+
+def blocks_of(channels: int, *widths: int) -> tuple[Block, ...]:
+    """Blocks in the paper's notation from their out0: what is around it follows from that and ``channels``."""
+    return tuple((2 * channels, out0, 2 * out0, channels) for out0 in widths)
+
+
+X_BLOCKS = blocks_of(15, 6, 6, 6, 18, 27, 18)
+Y_BLOCKS = blocks_of(10, 6, 6, 6, 18, 26, 18)
+Z_BLOCKS = blocks_of(7, 3, 3, 2, 11, 14, 10)
+M_BLOCKS = blocks_of(9, 6, 9, 8)
 
 
 def tinyspeech_choices(
@@ -48,12 +51,10 @@ def tinyspeech_choices(
 
     Raises ValueError for a block that no grouped convolutions of multiplier 2 make.
     """
-    for mid0, out0, mid1, out1 in blocks:
-        if (mid0, mid1, out1) != (2 * stem_width, 2 * out0, stem_width):
-            raise ValueError(
-                f"block ({mid0}, {out0}, {mid1}, {out1}) of {stem_width} channels: "
-                f"({2 * stem_width}, {out0}, {2 * out0}, {stem_width}) expected"
-            )
+    for block in blocks:
+        (expected,) = blocks_of(stem_width, block[1])
+        if block != expected:
+            raise ValueError(f"block {block} of {stem_width} channels: {expected} expected")
     values: dict[str, Value] = {
         "stem_width": stem_width,
         "stem_stride": 1,
@@ -63,12 +64,16 @@ def tinyspeech_choices(
         "multiplier": 2,
         "grouped": "relu",
     }
-    for block in range(1, BLOCKS + 1):
-        width = blocks[min(block, len(blocks)) - 1][1]  # of an absent block any will do
+    for number in range(1, BLOCKS + 1):
+        width = blocks[min(number, len(blocks)) - 1][1]  # of an absent block any will do
         own: dict[str, Value] = {"condensers": 1, "pool": "max", "factor": 2, "width": width, "kernel": kernel}
-        values |= {f"block{block}_{name}": value for name, value in own.items()}
-        values |= {f"block{block}_inner": "relu", f"block{block}_outer": "none"}
+        values |= {f"block{number}_{name}": value for name, value in own.items()}
+        values |= {f"block{number}_inner": "relu", f"block{number}_outer": "none"}
     return values | {"head_width": head_width, "dense": dense}
+
+
+def _paper(accuracy: str) -> str:
+    return f"{PAPER}, 12 classes; {accuracy} on Speech Commands v1"
 
 
 def _tinyspeech(choices: dict[str, Value], classes: int = 12) -> Graph:
@@ -78,7 +83,7 @@ def _tinyspeech(choices: dict[str, Value], classes: int = 12) -> Graph:
 @published(
     "tinyspeech-x",
     space="attention_condenser",
-    source=f"{PAPER}, 12 classes; 94.6 % on Speech Commands v1",
+    source=_paper("94.6 %"),
     claims=Claims(params=10_800, macs=10_900_000, counting="tinyspeech", note="10,847 parameters for 10 classes."),
 )
 def _x() -> Graph:
@@ -88,7 +93,7 @@ def _x() -> Graph:
 @published(
     "tinyspeech-y",
     space="attention_condenser",
-    source=f"{PAPER}, 12 classes; 93.6 % on Speech Commands v1",
+    source=_paper("93.6 %"),
     claims=Claims(
         params=6_100,
         macs=6_500_000,
@@ -104,7 +109,7 @@ def _y() -> Graph:
 @published(
     "tinyspeech-z",
     space="attention_condenser",
-    source=f"{PAPER}, 12 classes; 92.4 % on Speech Commands v1",
+    source=_paper("92.4 %"),
     claims=(
         Claims(params=2_700, macs=2_600_000, counting="tinyspeech"),
         Claims(
@@ -122,7 +127,7 @@ def _z() -> Graph:
 @published(
     "tinyspeech-m",
     space="attention_condenser",
-    source=f"{PAPER}, 12 classes; 91.9 % on Speech Commands v1",
+    source=_paper("91.9 %"),
     claims=Claims(params=4_700, macs=4_400_000, counting="tinyspeech"),
 )
 def _m() -> Graph:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,16 @@ import pytest
 
 import nas
 from estimators import Resources
+from firmware.c_text import rows
+from firmware.frontend import reference
+from firmware.host import HostModel
 from firmware.int8_model import Int8Model
 from nas import api
+from nas.tasks import TaskData
+from nas.training import integer_accuracy
 from search_spaces import Graph, GraphBuilder, NasError
 from tests.conftest import CHECKOUT
+from tests.nas.training.sounds import FRONTENDS, beeps
 
 PROGRAM = """
 import sys
@@ -91,6 +98,51 @@ def test_a_model_without_task_is_validated_by_random_vectors(graph: Graph) -> No
     assert result.test_accuracy is None
     with pytest.raises(NasError, match="3 test images are wanted as vectors, and no task"):
         nas.validate(model, vectors=3)
+
+
+@pytest.fixture(scope="module")
+def sounds() -> TaskData:
+    return beeps(train=8, held_out=12)
+
+
+@pytest.fixture(scope="module")
+def listener(sounds: TaskData) -> Int8Model:
+    """An untrained network that hears the second front end."""
+    from firmware.frontend.tables import FEATURE_QUANT
+    from tests.strategies import random_int8_model
+
+    builder = GraphBuilder(FRONTENDS[1].shape, FRONTENDS[1])
+    x = builder.conv(builder.input, 4, 3, stride=2)
+    builder.dense(builder.global_avg_pool(x), 4)
+    model = random_int8_model(builder.build("ears"), np.random.default_rng(0))
+    return replace(model, quant={**model.quant, "input": FEATURE_QUANT})
+
+
+def test_real_clips_are_exported(sounds: TaskData, listener: Int8Model, tmp_path: Path) -> None:
+    assert sounds.sound is not None
+    folder = nas.export(listener, "stm32l4r9", tmp_path / "c", task=sounds, vectors=3)
+    text = (folder / "vectors.c").read_text()
+    features = reference.features(FRONTENDS[1], sounds.sound.test)
+    for values in (*sounds.sound.test[:2], *features[:3]):
+        assert rows(values) in text
+    assert rows(sounds.sound.test[2]) not in text
+    silent = replace(listener, graph=replace(listener.graph, frontend=None))
+    nas.export(silent, "stm32l4r9", tmp_path / "silent", task=sounds)  # features alone, of the default or by shape
+    assert "clips" not in (tmp_path / "silent" / "vectors.h").read_text()
+
+
+def test_sounds_are_validated_from_the_samples_on(
+    sounds: TaskData, listener: Int8Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    features = HostModel.features
+    monkeypatch.setattr(HostModel, "features", lambda host, clips: (heard.append(len(clips)), features(host, clips))[1])
+    result = nas.validate(listener, task=sounds, vectors=9)
+    assert result.bit_exact
+    assert (result.vectors, result.clips, result.test_images) == (9, 8, 12)
+    assert 12 in heard
+    bound = sounds.bound_to(FRONTENDS[1])
+    assert result.test_accuracy == integer_accuracy(listener, bound.x_test, bound.y_test)
 
 
 @pytest.mark.parametrize("count", [-1, 0])

@@ -27,6 +27,26 @@ def test_quantity(field: str, value: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        (0.4531, "45.3 % of"),
+        (1, "100.0 % of"),
+        (1 + 1e-9, "a little more than"),
+        (1.0006, "100.1 % of"),
+        (9.99, "999.0 % of"),
+        (52.4, "52 times"),
+        (524_288, "524,288 times"),
+    ],
+)
+def test_proportion(ratio: float, text: str) -> None:
+    assert units.proportion(ratio) == text
+
+
+def test_extents() -> None:
+    assert units.extents((49, 10, 1)) == "49x10x1"
+
+
+@pytest.mark.parametrize(
     ("predicted", "measured", "text"),
     [(100, 100, "equal"), (110, 100, "+10.0 %"), (50, 100, "-50.0 %"), (1, 0, "-")],
 )

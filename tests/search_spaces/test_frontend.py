@@ -28,6 +28,10 @@ def test_shape_and_name(frontend: FrontEnd, shape: tuple[int, int, int], fft_siz
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"hop": 100.5}, "hop is 100.5; a whole number expected"),
+        ({"window": "512"}, "window is '512'; a whole number expected"),
+        ({"sample_rate": 16_000.0}, "sample_rate is 16000.0; a whole number expected"),
+        ({"low_hz": False}, "low_hz is False; a whole number expected"),
         ({"sample_rate": 7_999}, "sample_rate is 7999; 8000 to 48000 Hz"),
         ({"window": 511}, "window is 511; an even number of 64 to 2048"),
         ({"samples": 511}, "samples is 511; 512, a window, to 160000, 10 s, expected"),

@@ -132,5 +132,36 @@ def test_damaged_json_is_refused(damage: Callable[[dict[str, Any]], None]) -> No
         Graph.from_json(data)
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"ops": 3}, "no network is described: 3 where a list of operations is expected; a graph as"),
+        ({"ops": [5]}, "5 where an operation is expected"),
+        ({"ops": [{"op": ["Add"]}]}, r"operation \['Add'\] is unknown; known are"),
+        ({"ops": [{}]}, "operation None is unknown; known are"),
+        (
+            {"ops": [{"op": "Add", "inputs": ["input"]}]},
+            "operation Add lacks 'output'; its fields are inputs, output, act",
+        ),
+        (
+            {"ops": [{"op": "Scale", "inputs": [], "output": "s", "by": 2}]},
+            "operation Scale has a field 'by'; its fields",
+        ),
+        ({"ops": [{"op": "Scale", "inputs": "input", "output": "s"}]}, "'input' where a list of tensors' names"),
+        ({"input_shape": [4, 4]}, r"\[4, 4\] where 3 integers are expected"),
+        ({"input_shape": None}, "None where 3 integers are expected"),
+    ],
+)
+def test_what_is_wrong_with_a_description(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(NasError, match=sentence):
+        Graph.from_json(residual().to_json() | change)
+
+
+def test_fields_with_a_default_may_be_missing() -> None:
+    data = residual().to_json()
+    del data["ops"][0]["dilation"]
+    assert Graph.from_json(data) == residual()
+
+
 def test_one_operation_is_enough() -> None:
     assert Graph((1, 1, 4), (Sigmoid(inputs=("input",), output="s"),)).macs == 0

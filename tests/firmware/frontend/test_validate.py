@@ -12,6 +12,7 @@ from firmware import reference
 from firmware.emit import export
 from firmware.folder import MANIFEST, digests
 from firmware.frontend import reference as sound
+from firmware.host import HostModel
 from firmware.int8_file import save_model
 from firmware.toolchain import Compiler
 from firmware.validate import validate
@@ -71,6 +72,14 @@ def test_a_wrong_feature_is_found(arm_gcc: Compiler, tmp_path: Path) -> None:
     assert not result.host_bit_exact
     assert result.mismatch is not None
     assert result.mismatch.build == "stm32l4r9 front end"
+
+
+def test_a_host_that_never_completes_a_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_model(sound_model(FRONT), tmp_path / "sound.int8")
+    listen = HostModel.listen
+    monkeypatch.setattr(HostModel, "listen", lambda *arguments: listen(*arguments)[:0])
+    with pytest.raises(NasError, match=r"host front end build gave outputs of \(0, 88\); \(1, 88\) were expected"):
+        validate(tmp_path / "sound.int8", "esp32s2", clips=stressful(2000)[:1])
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:

@@ -109,6 +109,8 @@ def test_unusual_headers(tmp_path: Path, write: Callable[[Path], None]) -> None:
         (wav(b"", promised=32000), "is cut short: its header promises 32000 bytes of samples, 0 are there"),
         (wav(b""), "holds no samples"),
         (wav(b"\1\0" * 100, rate=3), "says its sample rate is 3 Hz; 1000 to 768000 expected"),
+        (wav(b"\1\0" * 100, rate=0), "says its sample rate is 0 Hz; 1000 to 768000 expected"),
+        (wav(b"\1\0" * 100, rate=0)[:-50], "is cut short: its header promises 200 bytes of samples, 150 are there"),
         (b"Not sound at all, but a text that somebody called so.", "is no audio file that can be read"),
         (b"RIFF\x24\0\0\0WAVEfmt \xff\xff\xff\x7f" + bytes(40), "is cut short"),
         (wav(b"\1\0" * 100, bits=40), "is no audio file that can be read"),
@@ -116,7 +118,7 @@ def test_unusual_headers(tmp_path: Path, write: Callable[[Path], None]) -> None:
     ],
     ids=[
         *("empty", "two bytes", "six bytes", "header cut", "header of data cut", "data cut", "no data", "no samples"),
-        *("rate", "text", "endless chunk", "40 bits", "no channel"),
+        *("rate", "no rate", "no rate, cut", "text", "endless chunk", "40 bits", "no channel"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, content: bytes, sentence: str) -> None:

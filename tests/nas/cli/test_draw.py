@@ -97,6 +97,14 @@ def test_bad_input(nas: Nas, tmp_path: Path, words: list[str], parts: list[str])
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_holds_no_network(nas: Nas, tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text('{"name": "cake", "ops": [{"op": "Bake"}], "eggs": 3}')
+    ended = nas("draw", "recipe.json", "-o", "net.svg")
+    assert (ended.code, ended.out) == (2, "")
+    assert_one_sentence(ended.err, "graph file recipe.json: no network is described: input_shape missing; a graph as")
+    assert not (tmp_path / "net.svg").exists()
+
+
 def test_drawing_loads_nothing_heavy(tmp_path: Path) -> None:
     program = (
         f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); import nas\n"

@@ -37,6 +37,9 @@ def test_budget_decides_whether_it_fits(nas: Nas) -> None:
     out = nas(*words).out
     assert "TOO MUCH: macs uses 265.7 % of the budget's 1,000,000" in out
     assert "fits: sram_bytes" in out
+    tight = nas(*words[:4], "--budget", "macs=100,params=22603").out
+    assert "TOO MUCH: macs uses 26,568 times the budget's 100" in tight
+    assert "TOO MUCH: params uses a little more than the budget's 22,603" in tight
 
 
 def test_every_number_stands_beside_its_kind(nas: Nas) -> None:
@@ -66,15 +69,22 @@ def test_a_graph_file_and_a_model_file_are_networks_too(nas: Nas, tmp_path: Path
         (["", "-t", "stm32l4r9"], ["network '' is unknown"]),
         (["nested.json", "-t", "stm32l4r9"], ["nested.json is no JSON"]),
         (["endless.json", "-t", "stm32l4r9"], ["endless.json", "1000000000000"]),
-        (["other.json", "-t", "stm32l4r9"], ["other.json", "ops"]),
-        (["list.json", "-t", "stm32l4r9"], ["list.json"]),
+        (
+            ["other.json", "-t", "stm32l4r9"],
+            ["graph file other.json: no network is described: input_shape and ops missing; a graph as this version"],
+        ),
+        (
+            ["list.json", "-t", "stm32l4r9"],
+            ["graph file list.json: no network is described", "an object with name, input_shape and ops"],
+        ),
+        (["bc-resnet-1", "-t", "stm32l4r9"], ["accepted is 'bc-resnet-1-bn', the variant with plain BatchNorm"]),
         (["broken.int8", "-t", "stm32l4r9"], ["broken.int8", "damaged"]),
         (["run:7", "-t", "stm32l4r9"], ["run is no run folder"]),
     ],
 )
 def test_bad_input(nas: Nas, tmp_path: Path, model_file: Path, words: list[str], parts: list[str]) -> None:
     (tmp_path / "broken.json").write_bytes(b'{"name": "\xff')
-    (tmp_path / "other.json").write_text("{}")
+    (tmp_path / "other.json").write_text('{"name": "a parcel"}')
     (tmp_path / "list.json").write_text("[1]")
     (tmp_path / "nested.json").write_text("[" * 100_000)
     endless = network("mlperf-ic-resnet8").to_json() | {"input_shape": [10**12, 32, 3]}

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 
 from nas.cli import main
 from nas.search.samplers import FeasibleSampler
+from nas.tasks import get_task, registry
 from tests.conftest import CHECKOUT
 from tests.nas.cli.conftest import Ended, assert_one_sentence
 from tests.nas.search.fakes import FakeTrainer
@@ -193,15 +195,29 @@ def test_bad_input(
     monkeypatch.setattr(FeasibleSampler.__init__, "__defaults__", (1000,))  # draws before it gives a budget up
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "diary.txt").write_text("dear diary")
-    ended = nas("search", *words, "--quiet")
+    ended = nas("search", *words)
     assert (ended.code, ended.out) == (2, "")
     assert_one_sentence(ended.err, *parts)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["diary.txt", "taken"]
 
 
-def test_without_a_budget_the_chip_itself_is_named(nas: Nas) -> None:
-    ended = nas("search", "--task", "digit", "--run", "r")
-    assert ended.err.splitlines()[0] == "run folder runs/r; budget the chip itself"
+@pytest.mark.parametrize("words", [("--target", "stm32l4"), ("--space", "dscnn"), ("--sampler", "evolve")])
+def test_names_are_checked_before_data_is_read(
+    nas: Nas, words: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.search.engine.load_task", lambda *_: pytest.fail("data was read"))
+    assert_one_sentence(nas("search", *words).err, f"{words[1]!r} is unknown")
+
+
+@pytest.mark.usefixtures("untrained")
+def test_without_a_name_and_a_budget(nas: Nas, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is called after task and target, fit to be named in RUN:NUMBER; the budget is the chip itself."""
+    task = get_task("noise")
+    monkeypatch.setitem(registry._TASKS, "noise", replace(task, with_options=lambda text: task))
+    ended = nas("search", "--task", "noise:loud,soft", "--trials", 1, "--sampler", "random")
+    assert ended.code == 0, ended.err
+    assert ended.err.splitlines()[0] == "run folder runs/noise-loud-soft-stm32l4r9-1; budget the chip itself"
+    assert nas("estimate", "noise-loud-soft-stm32l4r9-1:0", "-t", "stm32l4r9").code == 0
 
 
 def unreachable(*_: object) -> None:

@@ -52,14 +52,22 @@ def test_document(nas: Nas, tmp_path: Path) -> None:
     ]
 
 
-def test_a_published_network_gets_the_classes_of_the_task(nas: Nas, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "shape"), [("tinyspeech-z", (49, 10, 1)), ("bc-resnet-1-bn", (98, 40, 1))])
+def test_a_published_network_gets_the_classes_of_the_task(
+    nas: Nas, tmp_path: Path, name: str, shape: tuple[int, int, int]
+) -> None:
     write_data_set(tmp_path / "data")
     words = ("--task", "speech_commands:yes,no", "--data-root", "data", "--epochs", 0.1, "--qat-epochs", 0.1)
-    ended = nas("train", "tinyspeech-z", *words, "--device", "cpu", "-o", "m.int8", "--quiet")
+    ended = nas("train", name, *words, "--device", "cpu", "--json", "--quiet")
     assert (ended.code, ended.err) == (0, "")
-    graph = load_model(tmp_path / "m.int8").graph
-    assert graph.output_shape == (1, 1, 2)  # it was published with 12
-    assert graph.frontend is not None
+    file = f"{name}-speech_commands-yes-no.int8"  # without the colon that makes RUN:NUMBER of a name
+    assert ended.document["model"] == file
+    model = load_model(tmp_path / file)
+    assert model.graph.output_shape == (1, 1, 2)  # it was published with 12
+    assert model.graph.frontend is not None
+    assert model.graph.frontend.shape == shape
+    assert len(ended.document["clips_sha256"]) == 64
+    assert model.metadata["clips_sha256"] == ended.document["clips_sha256"]
 
 
 def test_the_test_split_only_when_asked(nas: Nas, tmp_path: Path) -> None:

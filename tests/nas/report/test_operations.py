@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from estimators import estimate, load_target, lower
 from firmware.int8_file import save_model
-from nas.report.operations import Anatomy, extents, live_bytes, take_apart
+from nas.report.operations import Anatomy, live_bytes, take_apart
 from search_spaces import Activation, FrontEnd, Graph, GraphBuilder, NasError, Padding, network
 from search_spaces.frontend import Features
 from tests.strategies import graphs, random_int8_model
@@ -170,7 +170,3 @@ def test_bad_names() -> None:
         take_apart("nothing")
     with pytest.raises(NasError, match="target 'stm32' is unknown"):
         take_apart("cifar-lite", "stm32")
-
-
-def test_extents() -> None:
-    assert extents((49, 10, 1)) == "49x10x1"

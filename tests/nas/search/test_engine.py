@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from nas.search.progress import Lines, Progress
 from nas.search.run import Run
 from nas.search.samplers import FeasibleSampler
 from nas.search.selection import front
+from nas.tasks import Task, registry
 from search_spaces.ds_cnn import DsCnn
 from search_spaces.errors import NasError
 from tests.nas.search.fakes import BUDGET, EPOCHS, FakeTrainer, Stopping, config, essence, noise, space
+from tests.nas.training.sounds import beeps
 
 
 def test_what_a_search_leaves(reference: Path) -> None:
@@ -207,6 +210,23 @@ def test_a_space_that_is_used_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert summary.trained == len(fits) > 5
     assert any("brought no new network within the budget" in line for line in said)
     assert summary.front
+
+
+@pytest.mark.usefixtures("light")
+def test_a_run_of_sounds_knows_its_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sounds = beeps(train=8, held_out=4)
+    assert sounds.sound is not None
+    others = replace(sounds, sound=replace(sounds.sound, digest="others"))
+    loaded = [sounds, sounds, others]
+    task = Task("beeps", "", sounds.input_shape, sounds.class_names, lambda root: loaded.pop(0), lambda root: None)
+    monkeypatch.setitem(registry._TASKS, "beeps", task)
+    said: list[str] = []
+    plan = config(task="beeps", trials=1, promote=0, sampler="random")
+    for expected in (False, False, True):
+        said.clear()
+        search(plan, tmp_path / "run", Lines(said.append), FakeTrainer())
+        assert any("begun with other clips" in line for line in said) == expected
+        assert Run.open(tmp_path / "run").clips_sha256 == sounds.sound.digest
 
 
 @pytest.mark.parametrize(

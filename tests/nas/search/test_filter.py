@@ -101,8 +101,11 @@ def test_why_not_names_the_nearest_and_its_bounds() -> None:
     nearest = min(candidates, key=lambda one: max(one.violations.values()))
     text = small.why_not(tally)
     assert "none of 50 draws from space 'ds_cnn' fits stm32l4r9" in text
-    assert f"macs ({nearest.resources.macs:,} where 100 is allowed" in text
-    assert f"flash_bytes ({nearest.resources.flash_bytes:,} where 1,000 is allowed" in text
+    macs, flash = nearest.resources.macs, nearest.resources.flash_bytes
+    assert f"macs ({macs:,} where 100 is allowed, {macs / 100:,.0f} times that)" in text
+    assert (
+        f"flash_bytes ({flash:,} B ({flash / 1024:.1f} KiB) where 1,000 B is allowed, {flash / 1000:.0f} times" in text
+    )
     assert all(f"{name}={value}" in text for name, value in nearest.choices.items())
     assert "\n" not in text
 

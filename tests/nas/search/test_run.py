@@ -36,6 +36,21 @@ def test_what_was_written_is_read(folder: Path) -> None:
     assert run.rejected() == Drawn()
 
 
+def test_the_clips_of_a_sound_task_are_kept(folder: Path, tmp_path: Path) -> None:
+    assert Run.open(folder).clips_sha256 is None
+    with Run.claim(tmp_path / "sounds", CONFIG, "abc") as run:
+        assert run.clips_sha256 == "abc"
+    with Run.claim(tmp_path / "sounds", CONFIG, "def"):  # gone on with: what it was begun with stays
+        assert Run.open(tmp_path / "sounds").clips_sha256 == "abc"
+
+
+def test_the_published_runs_can_be_read() -> None:
+    for folder in ("cifar10-stm32l4r9", "speech-esp32s2"):
+        run = Run.open(CHECKOUT / "results" / folder)
+        assert run.clips_sha256 is None
+        assert all(record.status == "complete" for record in run.records())
+
+
 def test_where_the_work_is_done_may_change(folder: Path) -> None:
     with Run.claim(folder, SearchConfig.of(**{**dict(CONFIG), "jobs": 2, "executor": "processes"})) as run:
         assert run.config.jobs == 2

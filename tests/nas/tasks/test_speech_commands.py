@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from firmware.frontend import reference
 from firmware.frontend.tables import FEATURE_QUANT
 from nas.audio.wav import read_clip
 from nas.tasks import DataError, TaskData, get_task, load_task, speech_commands, to_int8
-from nas.tasks.speech_commands import FRONTENDS
+from nas.tasks.speech_commands import FRONTENDS, FURTHER
 from nas.tasks.speech_files import SPLITS, list_splits, word_of
 from search_spaces.errors import NasError
 from search_spaces.frontend import FrontEnd
+from search_spaces.published import network
 from tests.nas.speech_folder import NOISE_SECONDS, RATE, SPEAKERS, WORDS, write_data_set
 
 THREE = "speech_commands:yes,no,unknown,silence"
@@ -103,8 +105,40 @@ def test_a_task_of_images_has_no_front_end() -> None:
 
 
 def test_front_ends_have_names_of_their_own_and_hear_one_kind_of_clip() -> None:
-    assert len({frontend.name for frontend in FRONTENDS}) == len(FRONTENDS)
-    assert {(frontend.sample_rate, frontend.samples) for frontend in FRONTENDS} == {(RATE, RATE)}
+    every = (*FRONTENDS, *FURTHER)
+    assert len({frontend.name for frontend in every}) == len(every)
+    assert {(frontend.sample_rate, frontend.samples) for frontend in every} == {(RATE, RATE)}
+
+
+def test_searches_choose_from_the_same_front_ends_as_ever() -> None:
+    """Another one changes what a seed draws, and with it what the published runs are repeated to."""
+    assert [frontend.name for frontend in FRONTENDS] == [
+        "mfcc10-40mel-w512-h320",
+        "mfcc10-40mel-w640-h320",
+        "mfcc13-40mel-w512-h320",
+        "mfcc10-40mel-w512-h512",
+        "logmel-20mel-w512-h320",
+        "logmel-40mel-w512-h480",
+    ]
+
+
+def test_networks_get_a_front_end_by_the_shape_of_their_input(task: TaskData) -> None:
+    for name, expected in (("ds-cnn-s", FRONTENDS[0]), ("bc-resnet-1-bn", FURTHER[0])):
+        graph, bound = task.for_network(network(name, 4))
+        assert graph.frontend == bound.frontend == expected
+        assert graph.input_shape == bound.input_shape == bound.x_val.shape[1:]
+    assert FURTHER[0].shape == (98, 40, 1)
+    own = replace(network("ds-cnn-s", 4), frontend=FrontEnd(window=640))
+    assert task.for_network(own)[0] is own  # what names its own keeps it
+    sentence = (
+        "network 'resnet-8' takes inputs of 32x32x3 and names no front end of its own; the front ends of task "
+        "'.*' make features of 49x10x1, 49x13x1, 31x10x1, 49x20x1, 33x40x1, 98x40x1"
+    )
+    with pytest.raises(NasError, match=sentence):
+        task.for_network(network("resnet-8", 4))
+    digits = load_task("digits")
+    graph = network("resnet-8")
+    assert digits.for_network(graph) == (graph, digits)
 
 
 def test_the_kept_clips_are_the_same_ones(root: Path, task: TaskData, caplog: pytest.LogCaptureFixture) -> None:
@@ -249,8 +283,9 @@ def test_options(name: str, canonical: str, classes: int) -> None:
         ("", "has a gap"),
         ("yes,,no", "has a gap"),
         ("yes,no,yes", "has 'yes' twice"),
-        ("yes", "leaves one class"),
-        ("unknown,silence", "leaves one class"),
+        ("yes", "option 'yes' leaves one class; at least two expected"),
+        ("unknown,silence", "'unknown,silence' names no word beside unknown and silence; words, or all for every"),
+        ("silence", "'silence' names no word"),
         ("all,yes", "has other words beside 'all'"),
         ("all,unknown", "has other words beside 'all'"),
     ],

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from firmware.int8_model import Int8Model
+from nas.search.jobs import Job, attempt
 from nas.tasks import TaskData, load_task
 from nas.training import (
     CheckpointError,
@@ -19,6 +20,7 @@ from nas.training import (
     integer_accuracy,
     train,
 )
+from nas.training.network import Factor
 from search_spaces.builder import GraphBuilder
 from search_spaces.errors import NasError
 from search_spaces.graph import Graph
@@ -166,6 +168,26 @@ def test_without_quantised_training_ranges_come_from_calibration(small: TaskData
 def test_divergence(small: TaskData) -> None:
     with pytest.raises(TrainingDiverged, match=r"training diverged near epoch \d of 4"):
         train(network(), small, TrainSettings.for_task("digits", **{**SHORT, "lr": 1e30}))
+
+
+def test_a_factor_that_underflows_is_a_divergence(small: TaskData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search takes it for the end of one candidate, with its reason."""
+    begin = Factor.__init__
+
+    def begin_low(self: Factor) -> None:
+        begin(self)
+        self.raw.data.fill_(-200)  # softplus(-200) is 0 in float32
+
+    monkeypatch.setattr(Factor, "__init__", begin_low)
+    builder = GraphBuilder((8, 8, 1))
+    x = builder.conv("input", 4, 3, 2)
+    x = builder.add(x, builder.scale(x))
+    builder.dense(builder.global_avg_pool(x), 10)
+    job = Job(0, "search", builder.build("scaled"), 0)
+    settings = TrainSettings.for_task("digits", **SHORT)
+    outcome = attempt(lambda job, on_tick: train(job.graph, small, settings), job, lambda tick: None)  # type: ignore[arg-type,return-value]
+    assert outcome.why is not None
+    assert outcome.why.startswith("TrainingDiverged: training diverged near epoch 2 of 4 (Scale 'scale1': factor 0.0")
 
 
 def test_distilling_a_perfect_teacher_beats_noisy_labels(small: TaskData) -> None:

@@ -67,5 +67,7 @@ def test_the_variant_is_the_papers_ablation_without_sub_spectral_norm() -> None:
 def test_the_original_cannot_be_built_and_says_why() -> None:
     assert "bc-resnet-1" not in network_names()
     for ask in (network, published_network):
-        with pytest.raises(NasError, match=r"'bc-resnet-1' cannot be built: .*'bc-resnet-1-bn' is the variant"):
+        with pytest.raises(
+            NasError, match=r"'bc-resnet-1' cannot be built: .*accepted is 'bc-resnet-1-bn', the variant"
+        ):
             ask("bc-resnet-1")

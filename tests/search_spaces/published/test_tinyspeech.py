@@ -35,6 +35,15 @@ def test_published_networks_are_points_of_the_space(name: str) -> None:
     assert published_network(name).space == "attention_condenser"
 
 
+def test_blocks_are_those_that_the_paper_prints() -> None:
+    wide, narrow = (30, 18, 36, 15), (20, 18, 36, 10)
+    assert (*[(30, 6, 12, 15)] * 3, wide, (30, 27, 54, 15), wide) == X_BLOCKS
+    assert (*[(20, 6, 12, 10)] * 3, narrow, (20, 26, 52, 10), narrow) == Y_BLOCKS
+    rest = ((14, 2, 4, 7), (14, 11, 22, 7), (14, 14, 28, 7), (14, 10, 20, 7))
+    assert (*[(14, 3, 6, 7)] * 2, *rest) == Z_BLOCKS
+    assert M_BLOCKS == ((18, 6, 12, 9), (18, 9, 18, 9), (18, 8, 16, 9))
+
+
 def test_tinyspeech_m_operation_by_operation() -> None:
     builder = GraphBuilder((49, 10, 1))
     x = builder.conv(builder.input, 9, 3)
