@@ -10,12 +10,12 @@ INSTALLED := $(VENV)/.installed
 LOCKS := requirements.lock requirements-bootstrap.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install toolchain data test slow lint format demo bench lock clean distclean
+.PHONY: help install toolchain data test slow lint format demo bench bench-kernels lock clean distclean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 install: $(INSTALLED) ## .venv with the locked packages and this project
 
@@ -29,7 +29,7 @@ $(INSTALLED): pyproject.toml $(LOCKS)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-toolchain: ## arm-none-eabi-gcc from Debian's archive into .toolchain, without root
+toolchain: ## Debian's compilers for Arm and Xtensa, and QEMU for both, into .toolchain, without root
 	@$(PYTHON) scripts/toolchain.py
 
 data: $(INSTALLED) ## the real data sets into .data, where they lie packed beside the checkout
@@ -64,6 +64,10 @@ demo: $(INSTALLED) ## search, train, export and validate on digits: at most five
 
 bench: $(INSTALLED) ## every benchmark
 	@for script in benchmarks/*.py; do echo "== $$script" && $(BIN)/python "$$script" || exit 1; done
+
+bench-kernels: $(INSTALLED) ## instructions of the kernels beside other libraries'
+	@$(MAKE) --no-print-directory toolchain || true
+	$(BIN)/python benchmarks/kernels.py $(BENCH_ARGS)
 
 lock: $(INSTALLED) ## resolve the locks anew, keeping what still fits (upgrade one: make lock UPGRADE=numpy)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \

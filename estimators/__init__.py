@@ -1,6 +1,7 @@
 """What a network costs on a microcontroller: its plan, memory, cycles and energy, without training or building it."""
 
-from estimators.arena import Block, Packing, lower_bound, pack
+from estimators.arena import Packing, lower_bound, pack
+from estimators.blocks import Block, Overlap
 from estimators.budget import Budget, default_budget, violations
 from estimators.cycles import step_cycles
 from estimators.kernels import IN_PLACE, KERNELS, Kernel, kernel_of
@@ -17,6 +18,7 @@ __all__ = [
     "Budget",
     "Kernel",
     "Mode",
+    "Overlap",
     "Packing",
     "Placement",
     "Plan",

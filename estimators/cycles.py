@@ -2,18 +2,58 @@
 
 The counts, called terms, are what the kernels' loops run over, so that each coefficient reads as a price:
 
-=========  ============================================================================================
-macs       products summed for LANES outputs at once; taps in the padding are skipped, a convolution's filters
-           rounded up to LANES
-lone_macs  products summed for one output alone: depthwise channels that are left over, or have several outputs
-taps       elements that the windows of a pooling step read inside the image
-runs       innermost loops entered: a kernel row inside the image, for each group; for Add and Mul the pieces of the
-           output along which no operand is resized (``joined``)
-outputs    output values: requantised, clamped, stored
-groups     outputs that share the innermost loop, or stand alone, at each output position
-pixels     output positions: the taps inside the image are found once for each
-calls      1 for each step
-=========  ============================================================================================
+============  ====================================================================================================
+outputs       output values: requantised, clamped, stored
+pixels        output positions
+rows          rows of the output
+calls         1 for each step
+runs          Add and Mul: the pieces of the output along which no operand is resized (``joined``)
+words         Add, Mul, UpsampleNearest: four elements of a run, taken at once
+word_runs     runs, or positions of a pooling window, that have such groups of four at all
+lone_runs     positions of a pooling window that have channels left over
+lone_outputs  output values that no group of four takes in
+pairs         pooling: two taps of a window at once, for four channels
+singles       pooling: one tap for four channels
+turns         pooling: turns of the outer of a window's two loops, for four channels
+short_turns   pooling: those of them that have one tap
+lone_taps     pooling: taps of channels that are left over from groups of four
+lone_turns    pooling: turns of the outer loop for such a channel
+columns       pooling: positions where a column of the window is longer than a row of it
+tiles         depthwise: four outputs, or as many places for them, that are summed at once
+signed_tiles  the same, of layers without an activation; ``signed_outputs`` likewise
+pairs         depthwise, without the DSP extension: two outputs side by side; ``singles`` in an odd column at the end
+taps          depthwise: two taps of a kernel row, for all outputs of a tile; filled up with empty ones
+columns       depthwise: columns of tiles, in each band of rows of each output channel
+runs          depthwise: innermost functions entered, for pairs of columns and for an odd one
+channels      depthwise: bands of rows of each output channel
+weights       depthwise: pairs of weights, laid out for each of them; ``rows`` of the kernel likewise
+offsets       depthwise: the same pairs once, when their places in a plane are worked out
+groups        depthwise: bands of rows of each four input channels, and of each that is left over
+strips        depthwise: strips of such a band, one for each remainder of the rows modulo the stride
+copies        depthwise: two pairs of pixels, copied for four channels; in strips that are ``word_runs``
+lone_words    depthwise: a pair of pixels, copied for one channel; in strips that are ``lone_runs``
+fills         depthwise: words of padding; in strips that are ``fill_runs``
+moved         depthwise: words kept from band to band; in strips that are ``moved_runs``
+macs          convolutions: products of tiles (``estimators.matmul``) with two filters; dense: with four units
+runs          convolutions: rounds of their inner loop
+groups        convolutions: tiles times pairs of filters; dense: groups of units, of any size
+lone_macs     convolutions: products of tiles with a filter that is left over; dense: with a unit; lone_outputs likewise
+pairs         dense: products with two units that are left over
+word_runs     dense: groups that have whole words of inputs
+inputs        without the DSP extension: dense: inputs, added up once; convolutions: four for each tile, likewise
+chunks        convolutions, without the DSP extension: pieces of sums over more than 256 inputs, for a pair of filters
+taps, turns   dense: products of inputs that are left over from whole words, and those inputs for each group
+tiles         convolutions: four output positions, multiplied at once
+words         convolutions: four inputs of the four positions of a tile, expanded at once
+rows          convolutions: kernel rows of a tile that are expanded so; ``padded_words`` of them are padding
+word_runs     pointwise: tiles that have words; other convolutions: kernel rows copied, of a single position
+lone_words    convolutions: four inputs, or what is left over from whole words, expanded for a single position
+lone_runs     convolutions: kernel rows of a single position, expanded from the image
+cut_runs      convolutions: runs of a single position, copied with care: a border is near, or taps lie apart
+copies, taps  convolutions: words so copied, or in word_runs; values of runs shorter than a word
+fill_runs     convolutions: runs of a single position that are nothing but padding
+fills         convolutions: values of padding in all of them
+============  ====================================================================================================
 
 The loops are those of ``firmware/kernels/*.c``; the prices are ``[cycles]`` in the target's file.
 """
@@ -21,20 +61,15 @@ The loops are those of ``firmware/kernels/*.c``; the prices are ``[cycles]`` in 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Final
 
-from estimators.elementwise import joined
+from estimators import depthwise, elementwise, matmul, pooling
 from estimators.kernels import Kernel, Term
 from estimators.plan import Plan, Step
-from search_spaces.geometry import Padding, window
-from search_spaces.ops import AvgPool, Conv2D, DepthwiseConv2D, FullyConnected, MaxPool, Op, Shape
+from search_spaces.ops import AvgPool, DepthwiseConv2D, MaxPool, Op, Shape
 
 Terms = Mapping[Term, int]
 Shapes = tuple[Shape, ...]
-
-LANES: Final = 4
-"""Filters or depthwise channels that are computed together; the kernels call it so too."""
 
 
 def cycles(plan: Plan) -> float:
@@ -53,75 +88,26 @@ def step_cycles(plan: Plan, step: Step) -> float:
     return sum(coefficient * counts[term] for term, coefficient in price.items())
 
 
-@lru_cache(maxsize=4096)
-def taps_inside(size: int, kernel: int, stride: int, dilation: int, padding: Padding) -> int:
-    """Taps that fall inside an axis of length ``size``, summed over all positions of the window along it."""
-    out, before = window(size, kernel, stride, dilation, padding)
-    inside = 0
-    for position in range(out):
-        origin = position * stride - before
-        first = -(origin // dilation) if origin < 0 else 0  # rounds up
-        inside += max(min(kernel, -((origin - size) // dilation)) - first, 0)
-    return inside
-
-
-def _inside(op: Conv2D | DepthwiseConv2D | MaxPool | AvgPool, shape: Shape) -> tuple[int, int]:
-    (kernel_h, kernel_w), (stride_h, stride_w), (dilation_h, dilation_w) = op.kernel, op.stride, op.dilation
-    return (
-        taps_inside(shape[0], kernel_h, stride_h, dilation_h, op.padding),
-        taps_inside(shape[1], kernel_w, stride_w, dilation_w, op.padding),
-    )
-
-
 def _conv2d(op: Op, shapes: Shapes, out: Shape) -> Terms:
-    assert isinstance(op, Conv2D)
-    rows, columns = _inside(op, shapes[0])
-    height, width, filters = out
-    groups = -(-filters // LANES)
-    return {
-        "macs": rows * columns * shapes[0][2] * groups * LANES,
-        # Taps of a kernel row lie side by side and make one run, unless dilation parts them.
-        "runs": rows * (width if op.dilation[1] == 1 else columns) * groups,
-        "outputs": height * width * filters,
-        "groups": height * width * groups,
-        "pixels": height * width,
-        "calls": 1,
-    }
+    return matmul.conv2d(op, shapes[0], out)
+
+
+def _pointwise(op: Op, shapes: Shapes, out: Shape) -> Terms:
+    return matmul.pointwise(op, shapes[0], out)
 
 
 def _depthwise(op: Op, shapes: Shapes, out: Shape) -> Terms:
     assert isinstance(op, DepthwiseConv2D)
-    rows, columns = _inside(op, shapes[0])
-    height, width, channels = out
-    groups, alone = divmod(channels, LANES) if op.multiplier == 1 else (0, channels)
-    return {
-        "macs": rows * columns * groups * LANES,
-        "lone_macs": rows * columns * alone,
-        "runs": rows * width * (groups + alone),
-        "outputs": height * width * channels,
-        "groups": height * width * (groups + alone),
-        "pixels": height * width,
-        "calls": 1,
-    }
+    return depthwise.counts(op, shapes[0], out)
 
 
 def _fully_connected(op: Op, shapes: Shapes, out: Shape) -> Terms:
-    assert isinstance(op, FullyConnected)
-    height, width, channels = shapes[0]
-    return {"macs": height * width * channels * op.units, "outputs": op.units, "calls": 1}
+    return matmul.fully_connected(op, shapes[0], out)
 
 
 def _pool(op: Op, shapes: Shapes, out: Shape) -> Terms:
     assert isinstance(op, MaxPool | AvgPool)
-    rows, columns = _inside(op, shapes[0])
-    height, width, channels = out
-    return {
-        "taps": rows * columns * channels,
-        "runs": rows * width * channels,
-        "outputs": height * width * channels,
-        "pixels": height * width,
-        "calls": 1,
-    }
+    return pooling.counts(op, shapes[0], out)
 
 
 def _elementwise(op: Op, shapes: Shapes, out: Shape) -> Terms:
@@ -129,20 +115,22 @@ def _elementwise(op: Op, shapes: Shapes, out: Shape) -> Terms:
     return {"outputs": height * width * channels, "pixels": height * width, "calls": 1}
 
 
-def _binary(op: Op, shapes: Shapes, out: Shape) -> Terms:
-    (height, width, length), _ = joined(out, shapes)
-    return {"outputs": height * width * length, "runs": height * width, "calls": 1}
+def _upsample(op: Op, shapes: Shapes, out: Shape) -> Terms:
+    return elementwise.upsampled(out[2], out[0], out[1])
 
 
 TERMS: Final[dict[Kernel, Callable[[Op, Shapes, Shape], Terms]]] = {
     "conv2d_s8": _conv2d,
+    "pointwise_s8": _pointwise,
     "depthwise_conv2d_s8": _depthwise,
+    "depthwise3_s8": _depthwise,
+    "channelwise_s8": _depthwise,
     "fully_connected_s8": _fully_connected,
     "max_pool_s8": _pool,
     "avg_pool_s8": _pool,
-    "upsample_nearest_s8": _elementwise,
-    "add_s8": _binary,
-    "mul_s8": _binary,
+    "upsample_nearest_s8": _upsample,
+    "add_s8": elementwise.counts,
+    "mul_s8": elementwise.counts,
     "lookup_s8": _elementwise,
     "softmax_s8": _elementwise,
 }

@@ -7,9 +7,13 @@ kernels are given shapes that say so, and spend nothing on finding their way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from search_spaces.ops import Shape
+from estimators.kernels import Term
+from search_spaces.ops import Mul, Op, Shape
+
+ELEMENTS = 4
+"""That the kernels compute together."""
 
 
 def joined(out: Shape, operands: Sequence[Shape]) -> tuple[Shape, tuple[Shape, ...]]:
@@ -25,3 +29,28 @@ def joined(out: Shape, operands: Sequence[Shape]) -> tuple[Shape, tuple[Shape, .
                 shape[first], shape[second] = 1, shape[first] * shape[second]
     (result, *rest) = ((shape[0], shape[1], shape[2]) for shape in shapes)
     return result, tuple(rest)
+
+
+def counts(op: Op, operands: Sequence[Shape], out: Shape) -> Mapping[Term, int]:
+    """Terms of an Add's or Mul's step, in ``estimators.cycles``' words.
+
+    They take for granted what integers from training allow: the linear form of a sum, the fast form of a product. A
+    product with an operand of one channel that repeats goes element by element.
+    """
+    (height, width, length), shapes = joined(out, operands)
+    words, lone = divmod(length, ELEMENTS)
+    if isinstance(op, Mul) and any(shape[2] != length for shape in shapes):
+        words, lone = 0, length
+    runs = height * width
+    return {**_in_words(runs, words, lone), "runs": runs, "rows": height, "calls": 1}
+
+
+def upsampled(channels: int, height: int, width: int) -> Mapping[Term, int]:
+    """Terms of an UpsampleNearest's step with an output of these extents."""
+    pixels = height * width
+    return {**_in_words(pixels, *divmod(channels, ELEMENTS)), "pixels": pixels, "rows": height, "calls": 1}
+
+
+def _in_words(runs: int, words: int, lone: int) -> dict[Term, int]:
+    """Terms of so many runs, each of so many groups of ELEMENTS and of so many elements beside them."""
+    return {"words": runs * words, "word_runs": runs if words else 0, "lone_outputs": runs * lone}

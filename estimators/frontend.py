@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, Literal, get_args
 
-from estimators.arena import aligned
+from estimators.blocks import aligned
 from search_spaces.frontend import Features, FrontEnd
 
 FrontEndTerm = Literal[

@@ -8,10 +8,12 @@ from typing import Final
 EXACT: Final = "exact"
 MEASURED: Final = "measured"
 RECALLED: Final = "recalled"
+CONVERTED: Final = "estimate (unverified conversion)"
+"""Measured on another core, and converted by a factor that was not checked on the real one."""
 UNVERIFIED: Final = "estimate (unverified)"
 
 _FITTED: Final = re.compile(r"fitted \(± (\d+(?:\.\d+)?) %\)")
-_RANKS: Final = {EXACT: 0, MEASURED: 1, RECALLED: 3, UNVERIFIED: 4}
+_RANKS: Final = {EXACT: 0, MEASURED: 1, RECALLED: 3, CONVERTED: 4, UNVERIFIED: 5}
 
 
 def fitted(percent: float) -> str:
@@ -20,7 +22,7 @@ def fitted(percent: float) -> str:
 
 
 def check_kind(kind: str) -> str:
-    """``kind`` as it is; raises ValueError unless it is one of the five."""
+    """``kind`` as it is; raises ValueError unless it is one of the six."""
     if kind not in _RANKS and not _FITTED.fullmatch(kind):
         raise ValueError(f"kind {kind!r} is unknown; known are {', '.join([*_RANKS, 'fitted (± x %)'])}")
     return kind

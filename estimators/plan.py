@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
+from estimators import depthwise
 from estimators import frontend as front_end
-from estimators.arena import Block, pack
+from estimators.arena import pack
+from estimators.blocks import Block, Overlap
 from estimators.kernels import IN_PLACE, Kernel, kernel_of
+from estimators.overlap import OVERLAPPING, lag
 from estimators.scratch import scratch_bytes
 from estimators.targets import Target
 from search_spaces.errors import NasError
@@ -30,14 +33,17 @@ class Step:
     into an Add or Mul leaves them in their place too: the kernel finds its way by the shapes of ``reads``, reading row
     ``y * in // out``, columns likewise.
 
-    ``in_place`` names the one of ``reads`` whose bytes the output takes over; None when the output has bytes of its
-    own. ``scratch_bytes`` of the arena at ``scratch_offset`` belong to the kernel during this step alone.
+    ``in_place`` names the one of ``reads`` whose bytes the output takes over, ``overlaps`` the one with which it shares
+    some: it starts no higher, and the kernel has read a byte of it by the time it writes there. Both are None when the
+    output's bytes hold nothing else during the step. ``scratch_bytes`` of the arena at ``scratch_offset`` belong to the
+    kernel during this step alone.
     """
 
     op: Op
     kernel: Kernel
     reads: tuple[str, ...]
     in_place: str | None = None
+    overlaps: str | None = None
     scratch_bytes: int = 0
     scratch_offset: int = 0
 
@@ -89,8 +95,12 @@ def lower(graph: Graph, target: Target, mode: Mode = "speed") -> Plan:
     """The plan for running ``graph`` on ``target``.
 
     Steps follow the graph's order, one for each operation but Scale and fused UpsampleNearest (see ``Step``). Fused is
-    an UpsampleNearest that one operand of one Add or Mul reads, through Scales or not. Add, Mul, Sigmoid and Softmax
-    write over an input of the output's shape that nothing reads later under any name.
+    an UpsampleNearest that one operand of one Add or Mul reads, through Scales or not. Add, Mul, Sigmoid, Softmax and
+    depthwise convolutions write over an input of the output's shape that nothing reads later under any name;
+    convolutions, pooling and upsampling may run into such an input of any shape (``estimators.overlap``).
+
+    A convolution's sum is not fused with the Add behind it: the convolution runs into its own input, so that its output
+    needs no more than the few rows between them. A band of rows in scratch would need as much.
 
     Raises NasError for an unknown mode, for an operation without a kernel and for a graph that computes nothing.
     """
@@ -144,14 +154,15 @@ def _is_fused(graph: Graph, op: UpsampleNearest, readers: Mapping[str, Sequence[
 
 
 def _step(graph: Graph, index: int, op: Op, reads: tuple[str, ...], last_use: Mapping[str, int]) -> Step:
-    kernel = kernel_of(op)
-    shapes = graph.shapes
-    scratch = scratch_bytes(kernel, op, shapes[reads[0]])
-    if kernel not in IN_PLACE:
-        return Step(op, kernel, reads, scratch_bytes=scratch)
-    # An input of the output's shape is read element by element, by whichever operand: none is read after it is written.
-    dying = (name for name in reads if last_use[name] == index and shapes[name] == shapes[op.output])
-    return Step(op, kernel, reads, in_place=next(dying, None), scratch_bytes=scratch)
+    kernel, shapes = kernel_of(op), graph.shapes
+    read, out = [shapes[name] for name in reads], shapes[op.output]
+    dying = [name for name in reads if last_use[name] == index]
+    in_place = overlaps = None
+    if kernel in OVERLAPPING:
+        overlaps = next(iter(dying), None)
+    elif kernel in IN_PLACE or depthwise.runs_in_place(op, read, out):
+        in_place = next((name for name in dying if shapes[name] == out), None)
+    return Step(op, kernel, reads, in_place, overlaps, scratch_bytes(kernel, op, read[0]))
 
 
 def _place(
@@ -159,7 +170,8 @@ def _place(
 ) -> tuple[dict[str, Placement], tuple[Step, ...], int, int | None]:
     """Places every tensor that a step writes, and each step's scratch; in-place chains are one block.
 
-    Also tells the arena's bytes, and where in it a front end works: in a step of its own before all others.
+    Also tells the arena's bytes, and where in it a front end works: in a step of its own before all others. Steps come
+    back with their scratch's place, and overlapping only where tensors really share bytes.
     """
     shapes = graph.shapes
     first = {graph.input: 0} | {step.op.output: index for index, step in enumerate(steps)}
@@ -172,18 +184,34 @@ def _place(
         owner[name] = block
         last[block] = last_use[name]
     blocks = [Block(size[name], first[name], end) for name, end in last.items()]
+    number = {name: index for index, name in enumerate(last)}
+    overlaps = [
+        Overlap(number[name], number[owner[source]], lag(step.op, shapes[source], shapes[name]))
+        for step in steps
+        if (source := step.overlaps) is not None and (name := step.op.output)
+    ]
     needy = [index for index, step in enumerate(steps) if step.scratch_bytes]
     blocks += [Block(steps[index].scratch_bytes, index, index) for index in needy]
     if graph.frontend is not None:
         later = [Block(block.size, block.first + 1, block.last + 1) for block in blocks[1:]]
         work = Block(front_end.scratch_bytes(graph.frontend), 0, 0)
         blocks = [Block(blocks[0].size, 0, blocks[0].last + 1), *later, work]
-    packing = pack(blocks)
+    packing = pack(blocks, overlaps)
     scratch = None if graph.frontend is None else packing.offsets[-1]
     offsets = dict(zip(last, packing.offsets, strict=False))
     scratches = dict(zip(needy, packing.offsets[len(last) :], strict=False))
-    steps = tuple(replace(step, scratch_offset=scratches.get(index, 0)) for index, step in enumerate(steps))
     placements = {
         name: Placement(offsets[block], size[name], first[name], last_use[name]) for name, block in owner.items()
     }
-    return placements, steps, packing.size, scratch
+    placed = tuple([_placed(step, placements, scratches.get(index, 0)) for index, step in enumerate(steps)])
+    return placements, placed, packing.size, scratch
+
+
+def _placed(step: Step, placements: Mapping[str, Placement], scratch_offset: int) -> Step:
+    """The step with its scratch's place, and overlapping what it may only where they do share bytes."""
+    overlaps = step.overlaps
+    if overlaps is not None:
+        output, source = placements[step.op.output], placements[overlaps]
+        if source.offset >= output.offset + output.size or output.offset >= source.offset + source.size:
+            overlaps = None
+    return Step(step.op, step.kernel, step.reads, step.in_place, overlaps, step.scratch_bytes, scratch_offset)

@@ -5,10 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from estimators import depthwise
+from estimators.blocks import aligned
 from estimators.kernels import Kernel
-from search_spaces.ops import Op, Shape
+from search_spaces.ops import Conv2D, Op, Shape
 
-SCRATCH: Final[dict[Kernel, Callable[[Op, Shape], int]]] = {}
+
+def _conv2d(op: Op, shape: Shape) -> int:
+    """Four patches as halves, and one as bytes; their values in steps of four."""
+    assert isinstance(op, Conv2D)
+    return (4 * 2 + 1) * aligned(op.kernel[0] * op.kernel[1] * shape[2])
+
+
+def _pointwise(op: Op, shape: Shape) -> int:
+    """Four pixels as halves."""
+    return 4 * 2 * aligned(shape[2])
+
+
+SCRATCH: Final[dict[Kernel, Callable[[Op, Shape], int]]] = {
+    "conv2d_s8": _conv2d,
+    "pointwise_s8": _pointwise,
+    "depthwise_conv2d_s8": depthwise.scratch,
+    "depthwise3_s8": depthwise.plane_bytes,
+}
 """How the scratch bytes of a kernel follow from the operation and its input's shape; others need none."""
 
 

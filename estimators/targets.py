@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 
 from estimators.frontend import FRONT_END_TERMS, FrontEndTerm
-from estimators.kernels import KERNELS, TERMS_OF, Kernel, Term
+from estimators.kernels import KERNELS, TERMS_OF, Kernel, Term, all_sources
 from estimators.kinds import EXACT, check_kind
 from search_spaces.errors import NasError
 from search_spaces.space import did_you_mean
@@ -127,10 +127,10 @@ class Cycles(_Sourced):
 
 
 class Code(_Sourced):
-    """Bytes of code in flash: ``base`` once, each used kernel once, and model.c's share for each call."""
+    """Bytes of code in flash: ``base`` once, each C file of a used kernel once, and model.c's share for each call."""
 
     base: Bytes
-    kernels: dict[Kernel, Bytes]
+    files: dict[str, Bytes]
     calls: dict[Kernel, Bytes]
 
 
@@ -181,6 +181,11 @@ class Target(_Table):
         """The core's clock while inferring."""
         return self.clock.hz
 
+    @property
+    def dsp(self) -> bool:
+        """Whether the core has the Cortex-M's DSP extension, which decides over some kernels' files and tables."""
+        return "dsp" in self.core.isa
+
     @cached_property
     def usable_sram_bytes(self) -> int:
         """Bytes for static data and stack after what the system reserves."""
@@ -218,13 +223,16 @@ class Target(_Table):
         tables: dict[str, Collection[Kernel]] = {
             "stack.kernels": self.stack.kernels,
             "cycles.kernels": self.cycles.kernels,
-            "code.kernels": self.code.kernels,
             "code.calls": self.code.calls,
         }
         for table, rows in tables.items():
             missing = [kernel for kernel in KERNELS if kernel not in rows]
             if missing:
                 raise ValueError(f"{table} lacks kernel {missing[0]!r}; it needs {', '.join(KERNELS)}")
+        files = set(all_sources(self.dsp))
+        if set(self.code.files) != files:
+            odd = min(set(self.code.files) ^ files)
+            raise ValueError(f"code.files must name exactly the kernels' files; {odd!r} is missing or too much")
         return self
 
 

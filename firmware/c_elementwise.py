@@ -10,8 +10,11 @@ from estimators import Step
 from estimators.elementwise import joined
 from firmware.c_params import Written, params, window_params
 from firmware.c_text import Value, table
-from firmware.int8_model import Int8Model
-from firmware.integers import add_integers, lookup_table, mul_integers, softmax_integers
+from firmware.fixed_point import SMALLEST_SHIFT
+from firmware.int8_model import INT8_MAX, INT8_MIN, Int8Model
+from firmware.integers import AddIntegers, MulIntegers, add_integers, lookup_table, mul_integers, softmax_integers
+from firmware.linear_add import linear_add
+from firmware.requantization import GREATEST_FAST_SHIFT
 from search_spaces.ops import Add, AvgPool, MaxPool, Mul, Shape
 
 
@@ -54,16 +57,44 @@ def add(model: Int8Model, step: Step, index: int) -> Written:
     """Parameters of a sum."""
     op = step.op
     assert isinstance(op, Add)
-    values = {**_operands(model, step), **asdict(add_integers(model, op))}
-    return (params("add_s8_params", index, values),), ()
+    run = add_run(add_integers(model, op))
+    return (params("add_s8_params", index, {"shapes": _operands(model, step), "run": run}),), ()
+
+
+def add_run(numbers: AddIntegers) -> dict[str, Value]:
+    """Members of ``add_run_s8_params``: the linear form where one is exact, and always the integers of the general."""
+    form = linear_add(numbers)
+    linear = {"factor1": 0, "factor2": 0, "constant": 0} if form is None else asdict(form)
+    general = {name: value for name, value in asdict(numbers).items() if name != "left_shift"}
+    for name in ("input1", "input2", "output"):
+        if general[f"{name}_multiplier"] == 0:
+            general[f"{name}_shift"] = SMALLEST_SHIFT
+    return {"kind": int(form is not None), **linear, **general}
 
 
 def mul(model: Int8Model, step: Step, index: int) -> Written:
     """Parameters of a product."""
     op = step.op
     assert isinstance(op, Mul)
-    values = {**_operands(model, step), **asdict(mul_integers(model, op))}
-    return (params("mul_s8_params", index, values),), ()
+    run = mul_run(mul_integers(model, op))
+    return (params("mul_s8_params", index, {"shapes": _operands(model, step), "run": run}),), ()
+
+
+def mul_run(numbers: MulIntegers) -> dict[str, Value]:
+    """Members of ``mul_run_s8_params``."""
+    right = -numbers.shift
+    fast = 1 <= right <= GREATEST_FAST_SHIFT and (numbers.act_min, numbers.act_max) == (INT8_MIN, INT8_MAX)
+    return {
+        "fast": int(fast),
+        "input1_offset": numbers.input1_offset,
+        "input2_offset": numbers.input2_offset,
+        "multiplier": numbers.multiplier,
+        "shift": numbers.shift,
+        "rounding": (1 << right - 1) + (numbers.output_offset << right) if fast else 0,
+        "output_offset": numbers.output_offset,
+        "act_min": numbers.act_min,
+        "act_max": numbers.act_max,
+    }
 
 
 def lookup(model: Int8Model, step: Step, index: int) -> Written:

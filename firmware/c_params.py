@@ -55,13 +55,3 @@ def checked_integers(model: Int8Model, op: Op) -> LayerIntegers:
     if low.min() < INT32.min or high.max() > INT32.max:
         raise NasError(f"{op.kind} {op.output!r}: its sums can reach {max(-low.min(), high.max())}, beyond 32 bits")
     return layer_integers(model, op)
-
-
-def ranges(numbers: LayerIntegers) -> dict[str, Value]:
-    """The last parameters of a weighted layer's kernel."""
-    return {
-        "input_offset": numbers.input_offset,
-        "output_offset": numbers.output_offset,
-        "act_min": numbers.act_min,
-        "act_max": numbers.act_max,
-    }

@@ -54,14 +54,18 @@ def tensors(plan: Plan) -> dict[str, Tensor]:
 def calls(model: Int8Model, plan: Plan) -> list[Call]:
     """One call per step. Raises NasError where a kernel's integers would leave their range."""
     macros = {name: tensor.macro for name, tensor in tensors(plan).items()}
-    return [_call(model, step, index, macros) for index, step in enumerate(plan.steps)]
+    return [_call(model, step, index, plan.target.dsp, macros) for index, step in enumerate(plan.steps)]
 
 
-def _call(model: Int8Model, step: Step, index: int, macros: Mapping[str, str]) -> Call:
+def _call(model: Int8Model, step: Step, index: int, dsp: bool, macros: Mapping[str, str]) -> Call:
     op, shapes = step.op, model.graph.shapes
-    constants, extra = _WRITERS[step.kernel](model, step, index)
+    if step.kernel in _PACKED:
+        constants, extra = _PACKED[step.kernel](model, step, index, dsp)
+    else:
+        constants, extra = _WRITERS[step.kernel](model, step, index)
     if step.scratch_bytes:
         extra = (*extra, f"arena + {step.scratch_offset // 4}")
+    extra = (*extra, *_extent(step, shapes[op.output]))
     first, *others = (macros[name] for name in step.reads)
     if step.kernel == "lookup_s8":
         arguments = (*extra, first, macros[op.output])
@@ -76,7 +80,18 @@ def _call(model: Int8Model, step: Step, index: int, macros: Mapping[str, str]) -
         comment += f", {macs} MACs"
     if step.in_place is not None:
         comment += f", over {plain(step.in_place)}"
+    elif step.overlaps is not None:
+        comment += f", running into {plain(step.overlaps)}"
     return Call(comment, step.kernel, constants, arguments)
+
+
+def _extent(step: Step, out: Shape) -> tuple[str, ...]:
+    """How much of its output a kernel that can compute a part of it is asked for: all of it."""
+    if step.kernel == "conv2d_s8":
+        return "0", str(out[0])
+    if step.kernel == "pointwise_s8":
+        return (str(out[0] * out[1]),)
+    return ()
 
 
 def _operand(step: Step, index: int, shapes: Mapping[str, Shape]) -> str:
@@ -85,10 +100,17 @@ def _operand(step: Step, index: int, shapes: Mapping[str, Shape]) -> str:
     return extents(source) if source == size else f"{extents(source)} upsampled to {extents(size)}"
 
 
-_WRITERS: dict[Kernel, Callable[[Int8Model, Step, int], Written]] = {
+_PACKED: dict[Kernel, Callable[[Int8Model, Step, int, bool], Written]] = {
     "conv2d_s8": c_layers.conv2d,
-    "depthwise_conv2d_s8": c_depthwise.depthwise,
+    "pointwise_s8": c_layers.pointwise,
     "fully_connected_s8": c_layers.fully_connected,
+}
+"""Writers of tables whose order depends on the core: whether it has the DSP extension is their last argument."""
+
+_WRITERS: dict[Kernel, Callable[[Int8Model, Step, int], Written]] = {
+    "depthwise_conv2d_s8": c_depthwise.depthwise,
+    "depthwise3_s8": c_depthwise.depthwise,
+    "channelwise_s8": c_depthwise.depthwise,
     "max_pool_s8": c_elementwise.pool,
     "avg_pool_s8": c_elementwise.pool,
     "upsample_nearest_s8": c_elementwise.upsample,

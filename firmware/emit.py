@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import shutil
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimators import Plan, Resources, Target, estimate, load_target, lower
+from estimators.kernels import sources_of
 from firmware import reference
 from firmware.c_steps import calls, tensors
 from firmware.c_text import checked_name, float_literal, plain
@@ -27,7 +30,6 @@ from search_spaces.errors import NasError
 from search_spaces.ops import Shape
 
 _PACKAGE = Path(__file__).parent
-_HEADERS = ("kernels.h", "fixed_point.h")
 _TEMPLATES = ("model.h", "model.c", "README.md")
 
 
@@ -110,14 +112,15 @@ class _Content:
         return [str(label) for label in labels]
 
     def kernel_files(self) -> list[str]:
-        headers = {*_HEADERS, *(() if self.model.graph.frontend is None else c_source.HEADERS)}
-        return [*sorted(headers), *(Path(source).name for source in self.sources[1:])]
+        files = [Path(source).name for source in self.sources[1:]]
+        return [*_headers(files), *files]
 
     @property
     def sources(self) -> list[str]:
         """C files of the network by path."""
         front = () if self.model.graph.frontend is None else c_source.SOURCES
-        return ["model.c", *(f"kernels/{kernel}.c" for kernel in self.kernels), *(f"kernels/{file}" for file in front)]
+        files = sorted({file for step in self.plan.steps for file in sources_of(step.kernel, self.plan.target.dsp)})
+        return ["model.c", *(f"kernels/{file}" for file in (*files, *front))]
 
     def texts(self) -> dict[str, str]:
         """Generated files by path."""
@@ -181,6 +184,19 @@ class _Content:
             "sources": self.sources,
             "predicted": self.predicted.to_dict(),
         }
+
+
+def _headers(files: Sequence[str]) -> list[str]:
+    """The headers that these files of the folder ``kernels`` include, and those that they include in turn."""
+    found: set[str] = set()
+    unread = ["kernels.h", *files]
+    while unread:
+        file = unread.pop()
+        text = (_PACKAGE / "kernels" / file).read_text(encoding="ascii")
+        included = set(re.findall(r'^#include "(\w+\.h)"', text, re.MULTILINE))
+        unread += included - found
+        found |= included
+    return sorted(found | {"kernels.h"})
 
 
 def tool_version() -> str:

@@ -3,6 +3,8 @@
 Cortex-M4 code is compiled by `arm-none-eabi-gcc` where there is one, otherwise by the clang in the ziglang wheel, which
 is installed with this package. A `Compiler.cc` already chooses the processor, so that callers only add what they
 want compiled: `run_tool([*compiler.cc, *ARM_CFLAGS[compiler.kind], "-c", "model.c", "-o", "model.o"])`.
+
+Xtensa code is compiled by `xtensa-lx106-elf-gcc` alone: zig has no such back end.
 """
 
 from __future__ import annotations
@@ -25,6 +27,11 @@ Kind = Literal["gcc", "zig"]
 GCC: Final = "arm-none-eabi-gcc"
 HINT: Final = "run `make toolchain`, or set NAS_TOOLCHAIN to a folder that holds bin/arm-none-eabi-gcc"
 
+XTENSA_GCC: Final = "xtensa-lx106-elf-gcc"
+XTENSA_EMULATOR: Final = "qemu-system-xtensa"
+XTENSA_PART: Final = "xtensa"
+"""Folder below `.toolchain` that is laid out like it: the tools for Xtensa, which may be missing."""
+
 CORTEX_M4: Final[Mapping[Kind, tuple[str, ...]]] = {
     "gcc": ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
     "zig": ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4"),
@@ -41,6 +48,12 @@ ARM_CFLAGS: Final[Mapping[Kind, tuple[str, ...]]] = {
     "zig": (*C_FLAGS, "-ffreestanding", "-fno-sanitize=undefined"),
 }
 """Flags for the core, without an operating system."""
+
+XTENSA_CFLAGS: Final[Mapping[Kind, tuple[str, ...]]] = {
+    # Literals beside the code that loads them, and calls that reach all of flash.
+    "gcc": (*C_FLAGS, "-ffreestanding", "-mlongcalls", "-mtext-section-literals"),
+}
+"""Flags for the LX106, without an operating system."""
 
 HOST_CFLAGS: Final[Mapping[Kind, tuple[str, ...]]] = {
     "gcc": (*C_FLAGS, "-fPIC"),
@@ -90,6 +103,32 @@ def find_arm_compiler(prefer: Kind | None = None) -> Compiler:
     return _zig(CORTEX_M4["zig"], f"neither {GCC} nor the ziglang package was found: {HINT}")
 
 
+def find_xtensa_compiler(prefer: Kind | None = None) -> Compiler:
+    """The compiler for the Xtensa LX106, the nearest core to the ESP32-S2's that an emulator has.
+
+    Raises:
+        NasError: `prefer` is not "gcc" or None, it was not found, or does not run.
+    """
+    if prefer not in (None, "gcc"):
+        raise NasError(f"compiler {prefer!r} has no back end for Xtensa: only 'gcc' has")
+    gcc = find_tool(XTENSA_GCC)
+    if gcc is None:
+        raise NasError(f"{XTENSA_GCC} was not found: run `make toolchain`")
+    return Compiler("gcc", (gcc,), _first_line([gcc, "--version"]))
+
+
+def find_xtensa_emulator() -> str:
+    """Path of qemu-system-xtensa: the one on PATH, otherwise the one that `make toolchain` brings.
+
+    Raises:
+        NasError: not found.
+    """
+    path = shutil.which(XTENSA_EMULATOR) or find_tool(XTENSA_EMULATOR)
+    if path is None:
+        raise NasError(f"{XTENSA_EMULATOR} was not found: run `make toolchain`")
+    return path
+
+
 def find_host_compiler() -> Compiler:
     """The compiler for this machine: cc, gcc or clang on PATH, otherwise the ziglang wheel.
 
@@ -113,11 +152,12 @@ def find_tool(name: str) -> str | None:
     """
     chosen = os.environ.get("NAS_TOOLCHAIN")
     if chosen:
-        path = Path(chosen) / "bin" / name
-        if not _is_program(path):
-            raise NasError(f"NAS_TOOLCHAIN is {chosen!r}, but there is no program {path}")
-        return str(path)
-    candidates = (folder / ".toolchain" / "bin" / name for folder in _folders())
+        paths = list(_places(Path(chosen), name))
+        found = next((str(path) for path in paths if _is_program(path)), None)
+        if found is None:
+            raise NasError(f"NAS_TOOLCHAIN is {chosen!r}, but there is no program {paths[0]}")
+        return found
+    candidates = (path for folder in _folders() for path in _places(folder / ".toolchain", name))
     return next((str(path) for path in candidates if _is_program(path)), None) or shutil.which(name)
 
 
@@ -161,6 +201,12 @@ def _folders() -> Iterator[Path]:
     yield Path(__file__).resolve().parent.parent
 
 
+def _places(root: Path, name: str) -> Iterator[Path]:
+    """Where a tool chain in the folder `root` may hold the program `name`."""
+    yield root / "bin" / name
+    yield root / XTENSA_PART / "bin" / name
+
+
 def _is_program(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
 
@@ -182,4 +228,5 @@ def _complaint(text: str) -> str:
     """The first lines that tell what is wrong: errors of compiler and linker, else the first of all."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if _ERROR.search(line)]
+    errors.sort(key=lambda line: "overflowed by" not in line)  # by how much, before the list of what does not fit
     return "; ".join((errors or lines)[:_LINES_OF_A_FAILURE]) or "it printed no reason"

@@ -18,17 +18,18 @@ from numpy.typing import NDArray
 
 from estimators import Target, estimate, load_target, lower
 from firmware import reference
+from firmware.dead_channels import without_dead_channels
 from firmware.emit import export
 from firmware.folder import digests, read_manifest
 from firmware.frontend import reference as sound
 from firmware.host import HostModel
 from firmware.int8_file import load_model
 from firmware.int8_model import Int8Model
-from firmware.toolchain import Compiler, find_arm_compiler
+from firmware.toolchain import Compiler
 from firmware.validation import PREDICTED, Mismatch, Validation
 from firmware.vectors import checked_clips, checked_vectors, with_features, write_vectors
-from firmware.virtual import FirmwareImage, build_firmware, load_image, run_elf
-from firmware.virtual.cortex_m4 import VIRTUAL_TARGETS
+from firmware.virtual import FirmwareImage, build_firmware, find_compiler, load_image, run_elf
+from firmware.virtual.run import CAVEATS, obstacle
 from search_spaces.errors import NasError
 from search_spaces.frontend import FrontEnd
 
@@ -60,11 +61,12 @@ def validate(
 
     Args:
         source: an exported folder, which must be as it was written, or a model file (`.int8`), which is exported first.
-        target_name: the chip. Without a virtual target for it, only the host build is checked, and `note` says so.
+        target_name: the chip. Without a virtual target for it on this machine, only the host build is checked, and
+            `note` says so; it also says what its virtual target does not prove.
         vectors: inputs for the core (int8, N x H x W x C); None takes the clips' features, the folder's own vectors, or
             a few random ones.
         labelled_split: images (int8, N x H x W x C) or clips (int16, N x samples), and classes, for the host build.
-        compiler: None takes arm-none-eabi-gcc when found, otherwise the ziglang wheel.
+        compiler: None takes the target's gcc when found, otherwise, for the Cortex-M4, the ziglang wheel.
         clips: sound for a front end on the core (int16, N x samples); None takes two made-up ones, or the folder's own
             where no vectors are given either.
 
@@ -84,13 +86,14 @@ def validate(
             _check_split(model, *labelled_split)
         plan = lower(model.graph, target)
         common: dict[str, Any] = {"target": target, "predicted": estimate(plan)}
-        if target.name not in VIRTUAL_TARGETS:
+        why_not = obstacle(target.name)
+        if why_not is not None:
             inputs = checked_vectors(model, vectors)
-            note = f"target {target.name!r} has no virtual target yet: only the host build was checked"
+            note = f"{why_not}: only the host build was checked"
             host = _check_host(folder, model, inputs, checked_clips(front, clips), labelled_split)
             nothing: dict[str, Any] = {"execution": None, "sizes": None, "compiler": None}
             return Validation(**common, **host, **nothing, bit_exact=None, vectors=0, clips=0, note=note)
-        compiler = compiler or find_arm_compiler()
+        compiler = compiler or find_compiler(target.name)
         name = str(read_manifest(folder)["name"])
         vectors_folder = None
         if vectors is not None:
@@ -102,7 +105,7 @@ def validate(
         limit = _INSTRUCTIONS_AT_LEAST + _INSTRUCTIONS_PER_MAC * model.graph.macs
         limit += _INSTRUCTIONS_PER_CYCLE * common["predicted"].frontend_cycles
         execution = run_elf(elf, target.name, name, limit)
-        if execution.core_hz != target.clock_hz:
+        if execution.core_hz not in (None, target.clock_hz):
             raise NasError(
                 f"the firmware runs the core at {execution.core_hz} Hz; target {target.name} says {target.clock_hz}"
             )
@@ -125,7 +128,7 @@ def validate(
             execution=execution,
             sizes=image.sizes,
             compiler=compiler.version,
-            note=None,
+            note=CAVEATS.get(target.name),
         )
 
 
@@ -134,7 +137,9 @@ def _exported(source: Path, target: Target, vectors: Int8 | None, clips: Int16 |
     """The folder to check: `source` itself if it is one, else a temporary export of the model file."""
     if not source.is_dir():
         with TemporaryDirectory(prefix="nas-validate-") as scratch:
-            yield export(load_model(source), target, Path(scratch) / "model", vectors, clips=clips)
+            yield export(
+                without_dead_channels(load_model(source)), target, Path(scratch) / "model", vectors, clips=clips
+            )
         return
     manifest = read_manifest(source)
     if manifest["target"] != target.name:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from estimators import Resources, Target, energy
+from estimators.kinds import MEASURED
 from firmware.virtual import Execution, FirmwareSizes
 
 PREDICTED: Final = (
@@ -62,7 +63,7 @@ class Validation:
         test_accuracy: of the host build over the split (largest output, the first of equal ones); None without a split.
         test_images: images in the split.
         compiler: what built the firmware; None when nothing was built for the chip.
-        note: why something was not measured, or None.
+        note: what was not measured or proved, and why, or None.
     """
 
     target: Target
@@ -114,6 +115,11 @@ class Validation:
         return max(self.execution.cycles) + self.frontend_cycles
 
     @property
+    def cycles_kind(self) -> str:
+        """How far cycles can be trusted, and what follows from them, time and energy: a word of `estimators.kinds`."""
+        return MEASURED if self.execution is None else self.execution.cycles_kind
+
+    @property
     def seconds(self) -> float | None:
         return None if self.cycles is None else energy.seconds(self.target, self.cycles)
 
@@ -153,6 +159,7 @@ class Validation:
             "frontend_instructions": self.frontend_instructions,
             "cycles": self.cycles,
             "frontend_cycles": self.frontend_cycles,
+            "cycles_kind": self.cycles_kind,
             "seconds": self.seconds,
             "joules": self.joules,
             "sram_bytes": self.sram_bytes,

@@ -131,13 +131,15 @@ def export(
     """Writes a model as a self-contained folder of C99 and returns its path.
 
     ``vectors`` of the task's test images become the folder's test vectors, and the first two clips of a task of sound
-    what its front end is tested with. Without ``task`` it is the one the model was trained for, as far as its data is
+    what its front end is tested with. Channels that no input can change are left out: the network computes the same
+    bytes with less. Without ``task`` it is the one the model was trained for, as far as its data is
     at hand; without any, both are made up. ``name`` is the prefix of the C functions. ``overwrite`` replaces an earlier
     export even if somebody changed it. ``data``: folder of the data sets.
     """
+    from firmware.dead_channels import without_dead_channels
     from firmware.emit import export as write
 
-    found = find_model(model)
+    found = without_dead_channels(find_model(model))
     images = task_of(found, task, data)
     _check_vectors(vectors, images)
     inputs = None if images is None else to_int8(images.x_test[: vectors or VECTORS])
@@ -160,15 +162,16 @@ def validate(
     task's test images (a folder's own test vectors where it is not given); this machine runs the whole test split, and
     that gives ``test_accuracy``. Of a task of sound both begin with samples, the core with up to 8 clips, because a
     clip takes many times the flash of its features. Without ``task`` it is the one the model was trained for, as far as
-    its data is at hand. ``compiler`` for the core: arm-none-eabi-gcc where found, otherwise the ziglang wheel.
+    its data is at hand. ``compiler`` for the core: the target's gcc where found, otherwise, for the Cortex-M4, the
+    ziglang wheel.
     """
     from tempfile import TemporaryDirectory
 
     from firmware.folder import MANIFEST, read_manifest
     from firmware.int8_file import load_model, save_model
     from firmware.int8_model import Int8Model
-    from firmware.toolchain import find_arm_compiler
     from firmware.validate import validate as check
+    from firmware.virtual import find_compiler
 
     with TemporaryDirectory(prefix="nas-") as scratch:
         if isinstance(source, Int8Model):
@@ -188,7 +191,8 @@ def validate(
         clips = heard[: min(count, VALIDATED_CLIPS)] if heard is not None and count else None
         inputs = to_int8(images.x_test[:count]) if images is not None and count else None
         split = None if images is None else (to_int8(images.x_test) if heard is None else heard, images.y_test)
-        return check(path, target or TARGET, inputs, split, compiler and find_arm_compiler(compiler), clips)
+        target = target or TARGET
+        return check(path, target, inputs, split, compiler and find_compiler(target, compiler), clips)
 
 
 def classify(model: Model, files: str | Path | Sequence[str | Path], *, every: float | None = None) -> list[Heard]:

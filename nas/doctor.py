@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware.toolchain import Kind, find_arm_compiler, find_host_compiler
+from firmware.toolchain import Kind, find_arm_compiler, find_host_compiler, find_xtensa_compiler, find_xtensa_emulator
 from nas.cache import cache_folder
 from search_spaces.errors import NasError
 
@@ -72,10 +72,19 @@ def _compilers() -> Iterator[Finding]:
             yield Finding(name, True, found[-1])
     if not found:
         yield Finding("Cortex-M4 compiler", False, "neither is there, one is enough", True, "make toolchain")
+    for name, find in (("Xtensa compiler", _xtensa_compiler), ("Xtensa emulator", find_xtensa_emulator)):
+        try:
+            yield Finding(name, True, find())
+        except NasError as error:
+            yield Finding(name, False, str(error), remedy="make toolchain")
     try:
         yield Finding("host C compiler", True, find_host_compiler().version, True)
     except NasError as error:
         yield Finding("host C compiler", False, str(error), True, _INSTALL)
+
+
+def _xtensa_compiler() -> str:
+    return find_xtensa_compiler().version
 
 
 def _packages() -> Iterator[Finding]:

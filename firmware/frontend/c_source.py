@@ -11,7 +11,6 @@ from firmware.c_text import table
 from firmware.frontend.device import device_tables
 from search_spaces.frontend import FrontEnd
 
-HEADERS: Final = ("frontend.h", "frontend_arithmetic.h", "fixed_point.h")
 SOURCES: Final = ("frontend.c", "frontend_powers.c", "frontend_features.c")
 """Files of ``firmware/kernels`` that every front end is computed by."""
 

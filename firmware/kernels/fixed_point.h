@@ -12,7 +12,7 @@
 #ifndef FIXED_POINT_H
 #define FIXED_POINT_H
 
-#include <stdint.h>
+#include "high_word.h"
 
 typedef char compiler_must_shift_and_convert_as_assumed
     [(((int32_t)-3 >> 1) == -2 && ((int64_t)-3 >> 1) == -2 && (int32_t)0xFFFFFFFDu == -3) ? 1 : -1];
@@ -23,7 +23,7 @@ typedef char compiler_must_shift_and_convert_as_assumed
  */
 static inline int32_t rounding_high_mul(int32_t a, int32_t b)
 {
-    return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
+    return rounded_high_product(a, b);
 }
 
 /* x / 2^exponent, rounded to nearest, ties away from zero; exponent in 0..31. */

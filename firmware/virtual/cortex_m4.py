@@ -14,9 +14,6 @@ from firmware.virtual.machine import Machine
 from firmware.virtual.meter import Meter
 from search_spaces.errors import NasError
 
-VIRTUAL_TARGETS: Final = ("stm32l4r9",)
-"""Targets whose firmware can be run here."""
-
 INSTRUCTION_LIMIT: Final = 2_000_000_000
 
 # board.h: struct board_report and enum board_state.
@@ -26,23 +23,18 @@ _FINISHED, _FAULTED = 2, 3
 _INVOKE, _CLIP, _PUSH = "invoke", "clip", "push"
 
 
-def run_elf(
-    path: Path, target: str = "stm32l4r9", name: str = "model", instruction_limit: int = INSTRUCTION_LIMIT
-) -> Execution:
+def run_cortex_m4(path: Path, name: str = "model", instruction_limit: int = INSTRUCTION_LIMIT) -> Execution:
     """Run the image from reset until its harness has finished.
 
     Args:
-        path: ELF linked by the board project of `target`.
-        target: the chip.
+        path: ELF linked by the board project of the STM32L4R9.
         name: prefix of the model's C functions, as it was exported.
         instruction_limit: upper bound for each `model_invoke`, and for what its front end does with a clip.
 
     Raises:
-        NasError: no virtual target, no usable image, an access that the chip does not allow, an exception, a run past
+        NasError: no usable image, an access that the chip does not allow, an exception, a run past
             the limit, or an end before the harness has finished.
     """
-    if target not in VIRTUAL_TARGETS:
-        raise NasError(f"target {target!r} has no virtual target yet: {', '.join(VIRTUAL_TARGETS)} has one")
     image = load_image(path)
     machine = Machine(image)
     try:

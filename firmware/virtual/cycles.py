@@ -10,8 +10,7 @@ that is, every fetch and load of a constant hits the caches in front of the flas
 - SDIV and UDIV take 2 to 12 cycles, depending on the operands; 6 is taken.
 - IT costs 1: folding it onto the instruction before (note d) is not counted on. An instruction whose condition fails is
   charged as if it were executed.
-- Not counted: stalls of an address computed by the instruction before, unaligned accesses (1 or 2 cycles more), a
-  first load of a block behind a last one of the block before.
+- Not counted: stalls of an address computed by the instruction before, unaligned accesses (1 or 2 cycles more).
 
 An instruction without a rule is no guess: it makes the count fail.
 """
@@ -30,6 +29,8 @@ REFILL: Final = 2
 """Cycles more when the next instruction executed is not the next one in memory (P in the manual)."""
 
 DIVIDE: Final = 6
+
+NO_REGISTER: Final = -1
 
 _SINGLE_LOADS: Final = frozenset("ldr ldrb ldrh ldrsb ldrsh ldrt ldrbt ldrht ldrsbt ldrsht".split())
 _SINGLE_STORES: Final = frozenset("str strb strh strt strbt strht".split())
@@ -69,6 +70,8 @@ class Block:
         moves_stack_unclearly: sets the stack pointer in another way (from a register, say).
         uses_fpu: holds an instruction of the floating-point unit.
         unknown: first instruction that has no timing rule, None when all have one.
+        opens: a single load at its start: the registers that the address is made of; else None.
+        closes: a single load at its end: the register that it writes, NO_REGISTER of a single store; else None.
     """
 
     end: int
@@ -78,6 +81,15 @@ class Block:
     moves_stack_unclearly: bool
     uses_fpu: bool
     unknown: str | None
+    opens: tuple[int, ...] | None = None
+    closes: int | None = None
+
+    def saved_after(self, before: Block) -> int:
+        """Cycles that its first load shares with the end of ``before``, which lies in front of it in memory.
+
+        The emulator ends a block within straight-line code where a page of memory ends.
+        """
+        return int(self.opens is not None and before.closes is not None and before.closes not in self.opens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +109,11 @@ def decode_block(code: bytes, address: int) -> Block:
     unknown: str | None = None
     end = address
     previous: CsInsn | None = None
+    opens: tuple[int, ...] | None = None
     for instruction in _disassembler().disasm(code, address):
         name = str(instruction.insn_name())
+        if previous is None:
+            opens = _needed(instruction)
         cost = _cost(name, instruction, previous)
         if cost is None:
             unknown = unknown or f"{instruction.mnemonic} {instruction.op_str}".strip()
@@ -114,7 +129,8 @@ def decode_block(code: bytes, address: int) -> Block:
     if end != address + len(code):
         unknown = unknown or f"halfword {code[end - address : end - address + 2][::-1].hex()}"
         end = address + len(code)
-    return Block(end, instructions, cycles, deepest, moves_stack_unclearly, uses_fpu, unknown)
+    closes = None if previous is None else _written(previous)
+    return Block(end, instructions, cycles, deepest, moves_stack_unclearly, uses_fpu, unknown, opens, closes)
 
 
 def aligned_accesses(code: bytes, address: int) -> Iterator[AlignedAccess]:
@@ -173,18 +189,27 @@ def _cost(name: str, instruction: CsInsn, previous: CsInsn | None) -> int | None
 
 def _pipelines(previous: CsInsn, instruction: CsInsn) -> bool:
     """Whether the load `instruction` shares a cycle with the load or store directly before it."""
+    needed, written = _needed(instruction), _written(previous)
+    return needed is not None and written is not None and written not in needed
+
+
+def _needed(instruction: CsInsn) -> tuple[int, ...] | None:
+    """The registers that the address of a single load is made of; None for others, and where it always waits."""
     from capstone.arm import ARM_REG_PC
 
-    name = str(previous.insn_name())
     # A load of the program counter is always blocking (section 3.3.2).
-    if instruction.operands[0].reg == ARM_REG_PC:
-        return False
-    if name in _SINGLE_STORES:
-        return True
-    if name not in _SINGLE_LOADS:
-        return False
+    if str(instruction.insn_name()) not in _SINGLE_LOADS or instruction.operands[0].reg == ARM_REG_PC:
+        return None
     memory = _memory(instruction)
-    return previous.operands[0].reg not in (memory.base, memory.index)
+    return memory.base, memory.index
+
+
+def _written(instruction: CsInsn) -> int | None:
+    """The register that a single load writes, NO_REGISTER of a single store; None for others."""
+    name = str(instruction.insn_name())
+    if name in _SINGLE_STORES:
+        return NO_REGISTER
+    return int(instruction.operands[0].reg) if name in _SINGLE_LOADS else None
 
 
 def _memory(instruction: CsInsn) -> Any:

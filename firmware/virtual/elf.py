@@ -13,6 +13,7 @@ from search_spaces.errors import NasError
 
 _REQUIRED = (".vectors", ".model_text", ".model_bss", ".stack", ".text", ".bss")
 _HELP = "link it with the board project's linker script"
+_MACHINES = ("EM_ARM", "EM_XTENSA")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class FirmwareImage:
 
 
 def load_image(path: Path) -> FirmwareImage:
-    """Read a linked 32-bit Arm ELF.
+    """Read a linked ELF for an Arm or Xtensa core.
 
     Raises:
         NasError: the file cannot be read, is no such image, or lacks the sections that are measured.
@@ -133,8 +134,8 @@ def load_image(path: Path) -> FirmwareImage:
     try:
         with path.open("rb") as stream:
             elf = ELFFile(stream)
-            if elf["e_machine"] != "EM_ARM" or elf["e_type"] != "ET_EXEC":
-                raise NasError(f"{path} is no linked program for an Arm core")
+            if elf["e_machine"] not in _MACHINES or elf["e_type"] != "ET_EXEC":
+                raise NasError(f"{path} is no linked program for an Arm or Xtensa core")
             segments = tuple(
                 (int(segment["p_paddr"]), bytes(segment.data()))
                 for segment in elf.iter_segments("PT_LOAD")
@@ -155,14 +156,15 @@ def _symbols(elf: Any) -> tuple[dict[str, Symbol], dict[str, Symbol], dict[str, 
     functions: dict[str, Symbol] = {}
     objects: dict[str, Symbol] = {}
     labels: dict[str, int] = {}
+    # Bit 0 of an Arm function's address says "Thumb code" and is no part of the address.
+    code = ~1 if elf["e_machine"] == "EM_ARM" else ~0
     table = elf.get_section_by_name(".symtab")
     for symbol in table.iter_symbols() if table is not None else ():
         if symbol["st_shndx"] == "SHN_UNDEF" or not symbol.name:
             continue
         kind, value, size = symbol["st_info"]["type"], int(symbol["st_value"]), int(symbol["st_size"])
         if kind == "STT_FUNC":
-            # Bit 0 of a function's address says "Thumb code" and is no part of the address.
-            _add(functions, symbol.name, Symbol(value & ~1, size))
+            _add(functions, symbol.name, Symbol(value & code, size))
         elif kind == "STT_OBJECT":
             _add(objects, symbol.name, Symbol(value, size))
         elif kind == "STT_NOTYPE" and not symbol.name.startswith("$"):
@@ -194,7 +196,7 @@ def _sizes(path: Path, sections: Mapping[str, int], objects: Mapping[str, Symbol
         arena=objects["arena"].size if "arena" in objects else 0,
         helpers=size(".helpers"),
         test_vectors=size(".test_vectors"),
-        runtime_text=size(".vectors") + size(".text"),
+        runtime_text=size(".vectors") + size(".reset") + size(".text"),
         runtime_rodata=size(".rodata"),
         runtime_data=size(".data"),
         runtime_bss=size(".bss"),

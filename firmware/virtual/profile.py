@@ -56,7 +56,11 @@ def profile(edges: Mapping[Edge, int], blocks: Mapping[int, Block], function_at:
                 raise NasError(f"instruction `{block.unknown}` in {name} ({start:#010x}) has no cycle count")
             functions[name] += count * block.instructions
             cycles[name] += count * block.cycles
-        if before is not None and start != blocks[before].end:
+        if before is None:
+            continue
+        if start != blocks[before].end:
             cycles[function_at(before)] += count * REFILL
+        elif start != EXIT:
+            cycles[function_at(start)] -= count * blocks[start].saved_after(blocks[before])
     ranked = {name: functions[name] for name in sorted(functions, key=lambda name: (-functions[name], name))}
     return Profile(functions.total(), cycles.total(), ranked, {name: cycles[name] for name in ranked})

@@ -15,11 +15,13 @@ from nas.cli.output import Json, Output, Quiet, table
 
 if TYPE_CHECKING:
     from firmware.validate import Validation
+    from search_spaces.graph import Graph
 
 Task = Annotated[str | None, typer.Option("--task", help="Task whose test images are used; else the model's own.")]
 Count = Annotated[int | None, typer.Option("--vectors", min=1, help="Number of test images that become test vectors.")]
 
 QUANTITIES = ("sram_bytes", "stack_bytes", "flash_bytes", "instructions", "cycles", "seconds")
+_OF_CYCLES = ("cycles", "frontend_cycles", "seconds", "joules")
 
 
 def export(
@@ -35,11 +37,13 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write a model as a self-contained folder of C99."""
+    from firmware.dead_channels import without_dead_channels
     from firmware.folder import read_manifest
     from nas import api
     from nas.networks import find_model
 
-    found = find_model(model)
+    trained = find_model(model)
+    found = without_dead_channels(trained)
     images = api.task_of(found, task, data)
     folder = api.export(found, target, out, task=images, vectors=vectors, name=name, overwrite=overwrite, data=data)
     manifest = read_manifest(folder)
@@ -50,9 +54,18 @@ def export(
     lines = [
         f"wrote {folder}: {len(manifest['files']) + 1} files, {manifest['vectors']} {real} test vectors, for {target}",
         *table(("quantity", "predicted", "kind"), rows),
+        *_left_out(trained.graph, found.graph),
         f"check it with: nas validate {folder}",
     ]
     Output(json, quiet).result({"folder": str(folder), **manifest}, lines)
+
+
+def _left_out(trained: Graph, exported: Graph) -> list[str]:
+    """What the export's network lacks of the trained one; nothing where they are equal."""
+    if exported is trained:
+        return []
+    parameters = units.number(trained.params - exported.params)
+    return [f"left out {parameters} parameters of channels that no input can change: every output byte stays the same"]
 
 
 def validate(
@@ -89,9 +102,10 @@ def document(result: Validation) -> dict[str, Any]:
     accuracy = result.test_accuracy if result.host_bit_exact else None
     predicted = {**follows, **found["predicted"], "test_accuracy": accuracy}
     kinds = {name: MEASURED for name in predicted if name in found}
+    kinds |= dict.fromkeys(("cycles", "frontend_cycles"), result.cycles_kind)
     # Cycles are measured without wait states, so time is as good as what is known of those.
     waits = result.target.wait_states
-    kinds["seconds"] = weakest(MEASURED, result.target.clock.kind, *([] if waits is None else [waits.kind]))
+    kinds["seconds"] = weakest(result.cycles_kind, result.target.clock.kind, *([] if waits is None else [waits.kind]))
     # Nobody measured energy: it is that time at the power that the chip is said to draw.
     kinds["joules"] = weakest(kinds["seconds"], result.target.power[0].kind)
     return found | {"kinds": kinds, "predicted": predicted}
@@ -108,8 +122,11 @@ def report(result: Validation) -> Iterator[str]:
 
 
 def comparison(result: Validation, fields: Sequence[str]) -> list[str]:
-    """A table of what was measured beside what was predicted."""
+    """A table of what was measured beside what was predicted; cycles of another core than the chip's are marked."""
+    from estimators.kinds import MEASURED
+
     predicted = result.predicted.to_dict()
+    mark = "" if result.cycles_kind == MEASURED else " *"
     rows = []
     for field in fields:
         measured, guess = getattr(result, field), predicted.get(field)
@@ -117,12 +134,13 @@ def comparison(result: Validation, fields: Sequence[str]) -> list[str]:
             (
                 field,
                 "-" if guess is None else units.quantity(field, guess),
-                "-" if measured is None else units.quantity(field, measured),
+                "-" if measured is None else units.quantity(field, measured) + (mark if field in _OF_CYCLES else ""),
                 "-" if measured is None or guess is None else units.difference(guess, measured),
                 "-" if guess is None else predicted["kinds"][field],
             )
         )
-    return table(("quantity", "predicted", "measured", "off by", "kind of the prediction"), rows)
+    lines = table(("quantity", "predicted", "measured", "off by", "kind of the prediction"), rows)
+    return [*lines, f"* {result.cycles_kind}"] if mark else lines
 
 
 def verdict(result: Validation) -> Iterator[str]:

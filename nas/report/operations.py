@@ -29,15 +29,16 @@ class OnTarget:
     """What the plan makes of one operation.
 
     An operation with a ``step`` (its position) has that step's ``cycles`` and ``live_bytes``, the arena's bytes that
-    hold something while it runs; ``in_place`` names the input that it writes over. One without a step costs nothing: it
-    is ``free`` where its output is another name for its input's bytes, or ``fused_into`` the operation that reads it.
-    A front end has no step either, but ``cycles``.
+    hold something while it runs; ``in_place`` names the input that it writes over, ``overlaps`` the one that its output
+    shares some bytes with. One without a step costs nothing: it is ``free`` where its output is another name for its
+    input's bytes, or ``fused_into`` the operation that reads it. A front end has no step either, but ``cycles``.
     """
 
     step: int | None = None
     cycles: float = 0.0
     live_bytes: int | None = None
     in_place: str | None = None
+    overlaps: str | None = None
     free: bool = False
     fused_into: str | None = None
 
@@ -53,7 +54,7 @@ class OnTarget:
             return f"fused into {self.fused_into}"
         if self.free:
             return "free: its input's bytes"
-        return "in place" if self.in_place else ""
+        return "in place" if self.in_place else "overlaps its input" if self.overlaps else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +198,11 @@ def _next_step(plan: Plan, reader: Mapping[str, str], name: str) -> str:
 
 def _of_step(plan: Plan, index: int, step: Step) -> OnTarget:
     return OnTarget(
-        step=index, cycles=step_cycles(plan, step), live_bytes=live_bytes(plan, index), in_place=step.in_place
+        step=index,
+        cycles=step_cycles(plan, step),
+        live_bytes=live_bytes(plan, index),
+        in_place=step.in_place,
+        overlaps=step.overlaps,
     )
 
 

@@ -12,13 +12,14 @@ from estimators import Resources, estimate, load_target, lower
 from firmware.emit import export
 from firmware.toolchain import Compiler
 from firmware.virtual import Execution, FirmwareSizes, build_firmware, load_image, run_elf
+from fitting.integers import usual_model
 from search_spaces import Graph, GraphBuilder, Shape, get_space
-from tests.strategies import random_input, random_int8_model
+from tests.strategies import random_input
 
 TARGET = load_target("stm32l4r9")
 
-CYCLES_TOLERANCE = 0.03
-"""Random integers are now and then extreme: another branch of the requantisation costs a little more or less."""
+CYCLES_TOLERANCE = 0.02
+"""More than the fit's own largest error: one network has what the spaces have not, and softmax follows its values."""
 
 LOOSE = {"stack_bytes": 0.4, "code_bytes": 0.02, "sram_bytes": 0.1, "flash_bytes": 0.01}
 """For a network unlike those that the fit was checked on."""
@@ -63,7 +64,7 @@ def _drawn(name: str, shape: Shape, seed: int) -> Graph:
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, arm_gcc: Compiler) -> Run:
     graph, rng = request.param, np.random.default_rng(5)
     folder: Path = tmp_path_factory.mktemp("estimates")
-    model = random_int8_model(graph, rng)
+    model = usual_model(graph, rng)
     exported = export(model, TARGET, folder / "model", random_input(model, 1, rng))
     elf = build_firmware(exported, TARGET.name, arm_gcc, folder / "build")
     return Run(

@@ -107,17 +107,17 @@ def test_text_is_read_back(bounds: dict[str, float], accuracy: float | None) -> 
 
 
 def test_violations_by_hand() -> None:
-    budget = Budget(macs=2_656_768 / 2, arena_bytes=32_000, params=22_604)
+    budget = Budget(macs=2_656_768 / 2, arena_bytes=2 * USED.arena_bytes, params=22_604)
     assert violations(USED, budget) == {"macs": 1.0, "arena_bytes": -0.5, "params": 0.0}
 
 
 def test_accuracy_counts_only_when_it_is_known() -> None:
-    budget = Budget(arena_bytes=32_000, min_accuracy=0.8)
+    budget = Budget(arena_bytes=2 * USED.arena_bytes, min_accuracy=0.8)
     assert violations(USED, budget) == {"arena_bytes": -0.5}
     assert violations(USED, budget, accuracy=0.6)["min_accuracy"] == pytest.approx(0.25)
     assert violations(USED, budget, accuracy=0.8)["min_accuracy"] == 0.0
     assert violations(USED, budget, accuracy=0.9)["min_accuracy"] < 0
-    assert violations(USED, Budget(arena_bytes=32_000), accuracy=0.1) == {"arena_bytes": -0.5}
+    assert violations(USED, Budget(arena_bytes=2 * USED.arena_bytes), accuracy=0.1) == {"arena_bytes": -0.5}
 
 
 def test_no_bounds_no_violations() -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from estimators import Kernel, load_target, lower
 from estimators.flash import PARAMS_BYTES, Flash, flash
+from estimators.kernels import sources_of
 from firmware.toolchain import find_host_compiler, run_tool
 from search_spaces import Graph, GraphBuilder, get_space, network
 from tests.conftest import CHECKOUT
@@ -19,7 +22,8 @@ def _flash(graph: Graph) -> Flash:
 def _code(*kernels: Kernel) -> int:
     """Code of a network that calls these kernels in turn."""
     code = TARGET.code
-    return code.base + sum(code.calls[k] for k in kernels) + sum(code.kernels[k] for k in set(kernels))
+    files = {file for kernel in kernels for file in sources_of(kernel)}
+    return code.base + sum(code.calls[k] for k in kernels) + sum(code.files[file] for file in files)
 
 
 def test_keyword_network_by_hand() -> None:
@@ -27,8 +31,10 @@ def test_keyword_network_by_hand() -> None:
     channels = 64 + 4 * (64 + 64) + 12
     assert used.weights == 10 * 4 * 64 + 4 * (9 * 64 + 64 * 64) + 64 * 12 == 22_016
     assert used.bias == 4 * channels
-    assert used.tables == 8 * channels + 9 * 72 + 52 + 24
-    separable: list[Kernel] = ["depthwise_conv2d_s8", "conv2d_s8"]
+    sizes = PARAMS_BYTES
+    params = sizes["conv2d_s8"] + 4 * (sizes["depthwise3_s8"] + sizes["pointwise_s8"]) + 52 + 24
+    assert used.tables == 12 * channels + params
+    separable: list[Kernel] = ["depthwise3_s8", "pointwise_s8"]
     assert used.code == _code("conv2d_s8", *separable * 4, "avg_pool_s8", "fully_connected_s8")
     assert used.total == used.weights + used.bias + used.tables + used.code
 
@@ -40,7 +46,7 @@ def test_tables_of_the_small_operations() -> None:
     builder.softmax(x)
     used = _flash(builder.build())
     assert (used.weights, used.bias) == (0, 0)
-    assert used.tables == 52 + 52 + 84 + 20 + 64 + 256 + 20
+    assert used.tables == 52 + 52 + PARAMS_BYTES["add_s8"] + 20 + PARAMS_BYTES["mul_s8"] + 256 + 20
 
 
 def test_scales_and_fused_upsampling_take_no_flash() -> None:
@@ -50,16 +56,30 @@ def test_scales_and_fused_upsampling_take_no_flash() -> None:
         builder.add(builder.scale(v), builder.upsample(a, (4, 4)))
         return _flash(builder.build())
 
-    assert used(condensed=False) == Flash(0, 0, 84, _code("add_s8"))
-    assert used(condensed=True) == Flash(0, 0, 84 + 52, _code("avg_pool_s8", "add_s8"))
+    params = PARAMS_BYTES["add_s8"]
+    assert used(condensed=False) == Flash(0, 0, params, _code("add_s8"))
+    assert used(condensed=True) == Flash(0, 0, params + 52, _code("avg_pool_s8", "add_s8"))
 
 
-def test_weights_are_padded_to_words() -> None:
-    builder = GraphBuilder((1, 1, 3))
-    builder.dense(builder.input, 3)
-    used = _flash(builder.build())
-    assert used.weights == 9
-    assert used.tables == 3 * 8 + 24 + 3
+@pytest.mark.parametrize(
+    ("layer", "weights", "padded"),
+    [
+        (lambda builder: builder.dense(builder.input, 3), 3 * 18, 3 * 20),
+        (lambda builder: builder.conv(builder.input, 5), 5 * 3, 5 * 4),
+        (lambda builder: builder.conv(builder.input, 5, 3), 5 * 27, 5 * 28),
+        (lambda builder: builder.depthwise(builder.input, 3), 27, 28),
+        (lambda builder: builder.depthwise(builder.input, 5, multiplier=2), 150, 152),
+        (lambda builder: builder.depthwise(builder.input, 1), 3, 4),
+    ],
+)
+def test_weights_are_padded_to_words(layer: Callable[[GraphBuilder], str], weights: int, padded: int) -> None:
+    """Filter by filter where filters are packed, the whole table where weights lie tap by tap."""
+    builder = GraphBuilder((3, 2, 3))
+    layer(builder)
+    plan = lower(builder.build(), TARGET)
+    used, channels = flash(plan), plan.graph.output_shape[2]
+    assert (used.weights, used.bias) == (weights, 4 * channels)
+    assert used.tables == padded - weights + 12 * channels + PARAMS_BYTES[plan.steps[0].kernel]
 
 
 def test_a_kernel_is_paid_for_once_and_its_calls_each_time() -> None:
@@ -70,7 +90,20 @@ def test_a_kernel_is_paid_for_once_and_its_calls_each_time() -> None:
             x = builder.conv(x, 4)
         return _flash(builder.build()).code
 
-    assert code(2) - code(1) == code(3) - code(2) == TARGET.code.calls["conv2d_s8"]
+    assert code(2) - code(1) == code(3) - code(2) == TARGET.code.calls["pointwise_s8"]
+
+
+def test_a_file_of_two_kernels_is_paid_for_once() -> None:
+    def code(*kernels: int) -> int:
+        builder = GraphBuilder((4, 4, 3))
+        x = builder.input
+        for kernel in kernels:
+            x = builder.conv(x, 4, kernel)
+        return _flash(builder.build()).code
+
+    assert "matmul_s8.c" in set(sources_of("conv2d_s8")) & set(sources_of("pointwise_s8"))
+    both, base = code(1, 3), TARGET.code.base
+    assert both == code(1) + code(3) - base - TARGET.code.files["matmul_s8.c"]
 
 
 def test_weights_and_biases_are_the_parameters() -> None:
@@ -96,11 +129,11 @@ def test_sizes_of_parameter_structures_are_the_compilers(kernel: Kernel, structu
 
 
 def test_more_never_takes_less_flash() -> None:
-    def total(filters: int = 8, kernel: int = 3, units: int = 10) -> int:
+    def total(filters: int = 8, kernel: int = 5, units: int = 10) -> int:
         builder = GraphBuilder((8, 8, 3))
         x = builder.depthwise(builder.conv(builder.input, filters, kernel), kernel)
         builder.dense(builder.global_avg_pool(x), units)
         return _flash(builder.build()).total
 
-    for changed in ({"filters": 9}, {"filters": 12}, {"kernel": 5}, {"units": 11}):
+    for changed in ({"filters": 9}, {"filters": 12}, {"kernel": 7}, {"units": 11}):
         assert total(**changed) > total()

@@ -24,11 +24,11 @@ from firmware.emit import export
 from firmware.frontend.device import device_tables
 from firmware.toolchain import Compiler
 from firmware.virtual import build_firmware, load_image, run_elf
+from fitting.integers import usual_model
 from search_spaces import Graph, GraphBuilder
 from search_spaces.errors import NasError
 from search_spaces.frontend import Features, FrontEnd
 from tests.firmware.frontend.front_ends import front_ends
-from tests.strategies import random_int8_model
 
 TARGET = load_target("stm32l4r9")
 
@@ -121,11 +121,11 @@ def test_every_term_has_a_price() -> None:
 def test_scratch_costs_nothing_beside_a_network_that_is_larger() -> None:
     frontend = FrontEnd(samples=4000)
     small, large = (heard(frontend, width) for width in (1, 64))
-    # Input of 120 bytes and 2048 of scratch before the first step; later the input and 6 x 5 x 64 bytes.
+    # Input of 110 bytes and 2048 of scratch before the first step; later at most the input, 6 x 5 x 64 bytes, scratch.
     assert frontend.shape == (11, 10, 1)
     assert lower(small, TARGET).arena_bytes == 112 + 2048
     wide = lower(replace(large, frontend=None), TARGET).arena_bytes
-    assert wide == 112 + 6 * 5 * 64
+    assert 6 * 5 * 64 < wide <= 112 + 6 * 5 * 64 + 256
     assert lower(large, TARGET).arena_bytes == max(wide, 112 + 2048)
 
 
@@ -142,7 +142,7 @@ def test_scratch_costs_nothing_beside_a_network_that_is_larger() -> None:
 def test_against_the_linked_image_and_its_run(frontend: FrontEnd, arm_gcc: Compiler, tmp_path: Path) -> None:
     graph = heard(frontend)
     guess = estimate(lower(graph, TARGET))
-    folder = export(random_int8_model(graph, np.random.default_rng(0)), TARGET, tmp_path / "c")
+    folder = export(usual_model(graph, np.random.default_rng(0)), TARGET, tmp_path / "c")
     elf = build_firmware(folder, TARGET.name, arm_gcc, tmp_path / "build")
     sizes, run = load_image(elf).sizes, run_elf(elf, TARGET.name)
     assert run.mismatches == 0

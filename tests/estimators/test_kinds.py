@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from estimators.kinds import EXACT, MEASURED, RECALLED, UNVERIFIED, check_kind, fitted, weakest
+from estimators.kinds import CONVERTED, EXACT, MEASURED, RECALLED, UNVERIFIED, check_kind, fitted, weakest
 
-FROM_BEST = [EXACT, MEASURED, fitted(2), fitted(10.5), RECALLED, UNVERIFIED]
+FROM_BEST = [EXACT, MEASURED, fitted(2), fitted(10.5), RECALLED, CONVERTED, UNVERIFIED]
 
 
 def test_a_fit_names_its_error() -> None:

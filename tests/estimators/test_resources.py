@@ -21,10 +21,10 @@ def test_keyword_network() -> None:
     target, used = load_target("stm32l4r9"), _estimate("mlperf-kws-dscnn")
     assert used.macs == 2_656_768
     assert used.params == 22_604
-    assert used.arena_bytes == 16_000
+    assert 8_000 < used.arena_bytes <= 10_000
     assert used.weights_bytes == 22_016
-    assert used.stack_bytes == max(target.stack.kernels[k] for k in ("conv2d_s8", "depthwise_conv2d_s8"))
-    assert used.sram_bytes == 16_000 + used.stack_bytes + target.data.bytes
+    assert used.stack_bytes == max(target.stack.kernels[k] for k in ("conv2d_s8", "pointwise_s8", "depthwise3_s8"))
+    assert used.sram_bytes == used.arena_bytes + used.stack_bytes + target.data.bytes
     assert used.flash_bytes == used.weights_bytes + used.bias_bytes + used.table_bytes + used.code_bytes
     assert used.seconds == used.cycles / 120e6
     assert used.joules == pytest.approx(used.seconds * 0.042)
@@ -32,7 +32,8 @@ def test_keyword_network() -> None:
 
 def test_residual_network() -> None:
     used = _estimate("mlperf-ic-resnet8")
-    assert (used.macs, used.arena_bytes) == (12_501_632, 49_152)
+    assert used.macs == 12_501_632
+    assert 2 * 16_384 < used.arena_bytes <= 36_000
 
 
 @pytest.mark.parametrize("target", target_names())

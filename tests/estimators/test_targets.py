@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from estimators import KERNELS, load_target, read_target, target_names
-from estimators.kernels import KERNEL_OF, TERMS_OF
+from estimators.kernels import KERNEL_OF, SOURCES, TERMS_OF, sources_of
 from estimators.kinds import check_kind
 from estimators.targets import FOLDER
 from search_spaces import NasError
 from search_spaces.ops import OPS, Scale
+from tests.conftest import CHECKOUT
 
 
 def edited(tmp_path: Path, edit: Callable[[str], str]) -> Path:
@@ -88,12 +89,18 @@ def test_every_kernel_is_priced_by_what_it_counts(name: str) -> None:
     for kernel in KERNELS:
         assert set(target.cycles.kernels[kernel]) <= set(TERMS_OF[kernel])
         assert any(target.cycles.kernels[kernel].values())
-        assert target.code.kernels[kernel] > 0
+        assert sum(target.code.files[file] for file in sources_of(kernel, target.dsp)) > 0
 
 
 def test_every_operation_but_scale_has_a_kernel() -> None:
     assert set(KERNEL_OF) == set(OPS.values()) - {Scale}
-    assert set(KERNEL_OF.values()) == set(KERNELS) == set(TERMS_OF)
+    assert set(KERNEL_OF.values()) <= set(KERNELS) == set(TERMS_OF)
+
+
+def test_every_file_of_a_kernel_is_there_and_counted() -> None:
+    folder = CHECKOUT / "firmware" / "kernels"
+    kernels = {path.name for path in folder.glob("*.c") if not path.name.startswith("frontend")}
+    assert set(SOURCES) == kernels
 
 
 def test_targets_cannot_be_changed() -> None:
@@ -155,6 +162,14 @@ def test_unknown_region() -> None:
             "key cycles: lookup_s8 counts no macs; it counts outputs, calls",
         ),
         (replaced("lookup_s8 = {", "look_up_s8 = {"), "key cycles.kernels.look_up_s8"),
+        (
+            lambda text: re.sub(r'"lookup_s8.c" = .*', "", text),
+            "code.files must name exactly the kernels' files; 'lookup_s8.c' is missing or too much",
+        ),
+        (
+            replaced('"lookup_s8.c" =', '"look_up_s8.c" = 1\n"lookup_s8.c" ='),
+            "code.files must name exactly the kernels' files; 'look_up_s8.c' is missing or too much",
+        ),
         (replaced('name = "stm32l4r9"', 'name = "stm32l4r5"'), "name is 'stm32l4r5'; the file's name says 'stm32l4r9'"),
         (replaced("[clock]", "[clock"), "is no TOML"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -98,8 +99,8 @@ def test_a_scale_is_no_call_but_a_name() -> None:
     model = model_of(builder)
     plan = lower(model.graph, load_target("stm32l4r9"))
     (call,) = calls(model, plan)
-    weights = ("weights_0", "bias_0", "multiplier_0", "shift_0")
-    assert call.arguments == ("&params_0", "TENSOR_0", *weights, "TENSOR_1")
+    scratch = f"arena + {plan.steps[0].scratch_offset // 4}"
+    assert call.arguments == ("&params_0", "TENSOR_0", "filters_0", scratch, "4", "TENSOR_1")
     assert {name: tensor.comment for name, tensor in tensors(plan).items()} == {
         "input": "input = scale0 = scale1, 2x2x3, steps 0 to 0",
         "conv2": "conv2 = scale3, 2x2x2, steps 0 to 0",
@@ -113,12 +114,29 @@ def test_calls_name_tensors_in_the_plan_s_order_and_place() -> None:
     model = model_of(builder)
     plan = lower(model.graph, load_target("stm32l4r9"))
     first, second = calls(model, plan)
-    weights = ("weights_0", "bias_0", "multiplier_0", "shift_0")
-    assert first.arguments == ("&params_0", "TENSOR_0", *weights, "TENSOR_1")
+    scratch = f"arena + {plan.steps[0].scratch_offset // 4}"
+    assert first.arguments == ("&params_0", "TENSOR_0", "filters_0", scratch, "0", "4", "TENSOR_1")
     assert second.arguments == ("&params_1", "TENSOR_1", "TENSOR_0", "TENSOR_2")
     assert first.comment == "0: Conv2D conv0: 4x4x2 to 4x4x2, 576 MACs"
     assert second.comment.startswith("1: Add add1: 4x4x2 and 4x4x2 to 4x4x2, over ")
     assert [tensor.offset for tensor in tensors(plan).values()] == [p.offset for p in plan.placements.values()]
+
+
+@pytest.mark.parametrize(
+    ("layer", "end"),
+    [
+        (lambda builder: builder.conv("input", 6), ", running into input"),
+        (lambda builder: builder.max_pool("input", 2, 2), ", running into input"),
+        (lambda builder: builder.depthwise("input", 3), ", over input"),
+        (lambda builder: builder.dense("input", 3), " MACs"),
+    ],
+)
+def test_comments_tell_which_bytes_are_shared(layer: Callable[[GraphBuilder], str], end: str) -> None:
+    builder = GraphBuilder((8, 8, 4))
+    layer(builder)
+    model = model_of(builder)
+    (call,) = calls(model, lower(model.graph, load_target("stm32l4r9")))
+    assert call.comment.endswith(end)
 
 
 def test_sums_beyond_32_bits_are_refused() -> None:

@@ -6,8 +6,6 @@ import ctypes
 import hashlib
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,8 +88,13 @@ def test_equal_arguments_give_equal_bytes(model: Int8Model, folder: Path, tmp_pa
 def test_only_the_kernels_that_are_used(small: Int8Model, folder: Path, tmp_path: Path) -> None:
     export(small, TARGET, tmp_path / "c")
     names = {path.name for path in (tmp_path / "c" / "kernels").iterdir()}
-    assert names == {"kernels.h", "fixed_point.h", "conv2d_s8.c", "fully_connected_s8.c"}
-    assert len(list((folder / "kernels").iterdir())) == 12
+    sources = {"conv2d_s8.c", "matmul_s8.c", "fully_connected_s8.c"}
+    assert {name for name in names if name.endswith(".c")} == sources
+    assert {"kernels.h", "matmul_s8.h"} <= names
+    assert "depthwise_planes.h" not in names
+    every = {path.name for path in (folder / "kernels").iterdir()}
+    assert names | {"pointwise_s8.c", "depthwise_planes.h"} < every
+    assert not {name for name in every if name.startswith("frontend")}
 
 
 def test_manifest_describes_the_export(model: Int8Model, plan: Plan, folder: Path) -> None:
@@ -142,7 +145,8 @@ def test_no_float_no_allocation_no_library(folder: Path) -> None:
         code = re.sub(r"/\*.*?\*/", "", source.read_text(), flags=re.DOTALL)
         assert not re.search(r"\b(float|double|malloc|calloc|realloc|free|printf|assert)\b", code), source
         includes = set(re.findall(r"#include\s+(\S+)", code))
-        assert includes <= {"<stdint.h>", '"model.h"', '"kernels.h"', '"fixed_point.h"', '"kernels/kernels.h"'}
+        own = {f'"{path.name}"' for path in (folder / "kernels").glob("*.h")}
+        assert includes <= {"<stdint.h>", '"model.h"', '"kernels/kernels.h"', *own}
 
 
 # --- the plan is obeyed ----------------------------------------------------------------------------------------------
@@ -189,24 +193,20 @@ def test_arena_and_tables_have_the_predicted_sizes(plan: Plan, arm_objects: dict
     sizes, _ = symbols(arm_objects["model.c"])
     predicted = estimate(plan)
 
-    def total(*prefixes: str) -> int:
-        return sum(size for name, size in sizes.items() if name.rpartition("_")[0] in prefixes)
-
     assert sizes["arena"] == plan.arena_bytes == predicted.arena_bytes
-    assert total("weights") == predicted.weights_bytes
-    assert total("bias") == predicted.bias_bytes
-    padding = sum(-size % 4 for name, size in sizes.items() if name.startswith("weights_"))
-    assert total("multiplier", "shift", "table", "params") + padding == predicted.table_bytes
+    functions = {name for name in sizes if name.startswith("model_")}
+    tables = sum(-(-size // 4) * 4 for name, size in sizes.items() if name not in functions | {"arena"})
+    assert tables == predicted.weights_bytes + predicted.bias_bytes + predicted.table_bytes
 
 
-def test_objects_need_nothing_but_each_other(folder: Path, arm_objects: dict[str, Path]) -> None:
-    kernels = {path.stem for path in (folder / "kernels").glob("*.c")}
-    _, needed = symbols(arm_objects["model.c"])
-    assert kernels <= needed <= kernels | HELPERS
-    for kernel in kernels:
-        defined, needed = symbols(arm_objects[f"{kernel}.c"])
-        assert kernel in defined
-        assert needed <= HELPERS
+def test_objects_need_nothing_but_each_other(plan: Plan, arm_objects: dict[str, Path]) -> None:
+    found = {name: symbols(path) for name, path in arm_objects.items() if name != "vectors.c"}
+    everything = {name for defined, _ in found.values() for name in defined}
+    for defined, needed in found.values():
+        assert defined
+        assert needed <= everything | HELPERS
+    _, called = found["model.c"]
+    assert {step.kernel for step in plan.steps} <= called
 
 
 def test_zig_compiles_it_without_a_warning(folder: Path, tmp_path: Path) -> None:
@@ -348,56 +348,3 @@ def test_harnesses_find_any_name(small: Int8Model, tmp_path: Path, name: str) ->
     x = random_input(small, 4, np.random.default_rng(0))
     with HostModel(export(small, TARGET, tmp_path / "c", name=name)) as host:
         np.testing.assert_array_equal(host.run(x), reference.run(small, x))
-
-
-# --- the disk --------------------------------------------------------------------------------------------------------
-
-
-def test_a_folder_of_something_else_is_never_touched(small: Int8Model, tmp_path: Path) -> None:
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "notes.txt").write_text("mine")
-    for overwrite in (False, True):
-        with pytest.raises(NasError, match="work is no export folder"):
-            export(small, TARGET, tmp_path / "work", overwrite=overwrite)
-    assert [path.name for path in tmp_path.rglob("*")] == ["work", "notes.txt"]
-
-
-def test_an_export_is_replaced_unless_it_was_changed(small: Int8Model, tmp_path: Path) -> None:
-    folder = export(small, TARGET, tmp_path / "c")
-    export(small, TARGET, folder, name="kws")
-    assert "kws_invoke" in (folder / "model.h").read_text()
-    (folder / "stm32l4r9" / "harness.c").write_text("int main(void) { return 0; }")
-    with pytest.raises(NasError, match="was changed since it was written"):
-        export(small, TARGET, folder)
-    export(small, TARGET, folder, overwrite=True)
-    assert "kws_invoke" not in (folder / "model.h").read_text()
-
-
-# Python does not notice when the limit cuts a module's byte code short, and fails on it ever after: none is written.
-LIMITED = """
-import resource, sys
-sys.dont_write_bytecode = True
-from pathlib import Path
-from firmware.emit import export
-from firmware.int8_file import load_model
-from search_spaces.errors import NasError
-
-model = load_model(Path(sys.argv[1]))
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
-try:
-    export(model, "stm32l4r9", Path(sys.argv[2]))
-except NasError as error:
-    sys.exit(f"error: {error}")
-"""
-
-
-@pytest.mark.parametrize("share", [0.0, 0.2, 0.6, 0.99])
-def test_no_space_leaves_nothing(small: Int8Model, tmp_path: Path, checkout: Path, share: float) -> None:
-    whole = export(small, TARGET, tmp_path / "whole")
-    limit = int(share * max(path.stat().st_size for path in whole.rglob("*")))
-    (tmp_path / "place").mkdir()
-    command = [sys.executable, "-c", LIMITED, whole / "model.int8", tmp_path / "place" / "c", str(limit)]
-    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert re.fullmatch(r"error: .* written: File too large\n", done.stderr)
-    assert not list((tmp_path / "place").iterdir())

@@ -41,14 +41,16 @@ def exported(model: Int8Model) -> Iterator[Path]:
 
 
 def apart(folder: Path, storage: str) -> dict[str, str]:
-    """Gives all bytes that a step writes an array of their own and of their exact size; the array of each tensor."""
+    """Gives every tensor that a step writes an array of its own and of its exact size; the array of each."""
     source = folder / "model.c"
     text = source.read_text()
     arrays = {name: found[1] for found in TENSOR.finditer(text) for name in found[2].split(" = ")}
     text = TENSOR.sub(
         lambda found: f"{storage} int8_t {found[1]}[{found[3]} * {found[4]} * {found[5]}]; /* {found[2]}, ", text
     )
-    source.write_text(text.replace("static int32_t arena[MODEL_ARENA_BYTES / 4];", ""))
+    if "arena + " not in text:  # no scratch either
+        text = text.replace("static int32_t arena[MODEL_ARENA_BYTES / 4];", "")
+    source.write_text(text)
     return arrays
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware import reference
+from firmware import reference, toolchain
 from firmware.emit import export
 from firmware.folder import MANIFEST, digests
 from firmware.frontend import reference as sound
@@ -52,7 +52,8 @@ def test_clips_become_the_vectors_too(arm_gcc: Compiler, tmp_path: Path) -> None
     np.testing.assert_array_equal(result.execution.outputs, outputs[7:10].reshape(3, -1))
 
 
-def test_on_this_machine_alone(tmp_path: Path) -> None:
+def test_on_this_machine_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchain, "find_tool", lambda _: None)
     clips = stressful(2000)
     save_model(sound_model(FRONT), tmp_path / "sound.int8")
     result = validate(tmp_path / "sound.int8", "esp32s2", clips=clips)

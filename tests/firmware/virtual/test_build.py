@@ -82,8 +82,12 @@ def test_too_much_flash_does_not_link(arm_compiler: Compiler, tmp_path: Path) ->
 
 def test_what_is_missing_is_named(arm_gcc: Compiler, tmp_path: Path) -> None:
     folder = write_project(tmp_path / "project")
-    with pytest.raises(NasError, match=r"no board project for target 'esp32s2'"):
-        build_firmware(folder, "esp32s2", arm_gcc, tmp_path / "build")
+    with pytest.raises(NasError, match=r"target 'pdp11' has no virtual target yet: stm32l4r9 and esp32s2 have one"):
+        build_firmware(folder, "pdp11", arm_gcc, tmp_path / "build")
+    (folder / "stm32l4r9" / "stm32l4r9.ld").rename(folder / "stm32l4r9" / "other.ld")
+    with pytest.raises(NasError, match=r"no board project for target 'stm32l4r9'"):
+        build_firmware(folder, "stm32l4r9", arm_gcc, tmp_path / "build")
+    (folder / "stm32l4r9" / "other.ld").rename(folder / "stm32l4r9" / "stm32l4r9.ld")
     (folder / "vectors.c").unlink()
     with pytest.raises(NasError, match=r"vectors\.c is missing"):
         build_firmware(folder, "stm32l4r9", arm_gcc, tmp_path / "build")

@@ -102,7 +102,7 @@ def test_what_is_no_image_is_refused(arm_gcc: Compiler, tmp_path: Path) -> None:
     with pytest.raises(NasError, match="is no ELF file"):
         load_image(tmp_path / "text.elf")
     shutil.copyfile(Path(sys.executable).resolve(), tmp_path / "host.elf")
-    with pytest.raises(NasError, match="is no linked program for an Arm core"):
+    with pytest.raises(NasError, match="is no linked program for an Arm or Xtensa core"):
         load_image(tmp_path / "host.elf")
     (tmp_path / "cut.elf").write_bytes(b"\x7fELF\x01\x01\x01")
     with pytest.raises(NasError, match="is no ELF file"):

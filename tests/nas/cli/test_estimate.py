@@ -22,7 +22,8 @@ def test_document(nas: Nas) -> None:
     assert document["weights_bytes"] == 22_604 - (
         9 * 64 + 12
     )  # a byte per weight; nine biases of 64 channels, 12 classes
-    assert document["arena_bytes"] >= 16_000  # two tensors of 25x5x64 are alive at once
+    # A tensor of 25x5x64, which the steps run into one after the other, and what the depthwise ones need beside it.
+    assert 8_000 < document["arena_bytes"] < 10_000
     assert document["seconds"] == pytest.approx(document["cycles"] / 120e6)
     assert set(FIELDS) <= set(document["kinds"])
     assert document["fits"] is True

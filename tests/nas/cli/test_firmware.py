@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,22 @@ def test_export_without_data_takes_random_vectors(nas: Nas, digits_model: Int8Mo
     ended = nas("export", "plain.int8", "-t", "stm32l4r9", "-o", "out")
     assert ended.code == 0
     assert "random test vectors" in ended.out
+
+
+def test_dead_channels_are_left_out(nas: Nas, digits_model: Int8Model, tmp_path: Path) -> None:
+    name = next(op.output for op in digits_model.graph.ops if op.kind == "Conv2D")
+    layer = digits_model.layers[name]
+    weights, bias = layer.weights.copy(), layer.bias.copy()
+    # Held down by the ReLU whatever the image; it means zero beside the padding too.
+    weights[0], bias[0] = 0, -(1 << 20)
+    layers = {**digits_model.layers, name: replace(layer, weights=weights, bias=bias)}
+    save_model(replace(digits_model, layers=layers), tmp_path / "dead.int8")
+    ended = nas("export", "dead.int8", "-t", "stm32l4r9", "-o", "out", "--vectors", 3)
+    assert ended.code == 0
+    assert "parameters of channels that no input can change" in ended.out
+    slim = load_model(tmp_path / "out" / "model.int8").graph
+    assert slim.shapes[name][2] < digits_model.graph.shapes[name][2]
+    assert nas("validate", "out").code == 0
 
 
 def test_validate_document(nas: Nas, model_file: Path) -> None:

@@ -54,11 +54,13 @@ def test_live_bytes_by_hand() -> None:
     builder = GraphBuilder((4, 4, 1))
     x = builder.conv(builder.input, 2)  # 32 bytes
     y = builder.conv(x, 3)  # 48
-    z = builder.conv(y, 2)  # 32
+    z = builder.conv(y, 2)  # 32, within y
     builder.add(x, z)  # over x or z
     plan = lower(builder.build(), load_target(TARGET))
     scratch = [step.scratch_bytes for step in plan.steps]
-    assert [live_bytes(plan, i) - scratch[i] for i in range(4)] == [16 + 32, 32 + 48, 32 + 48 + 32, 32 + 32]
+    assert [live_bytes(plan, i) - scratch[i] for i in range(4)] == [16 + 32, 32 + 48, 32 + 48, 32 + 32]
+    told = [row.on_target.note for row in Anatomy("shared", plan.graph, plan).rows[1:] if row.on_target]
+    assert told == ["", "", "overlaps its input", "in place"]
 
 
 def test_what_the_plan_does_with_a_condenser() -> None:

@@ -1,0 +1,1 @@
+"""What ``benchmarks/kernels.py`` is made of: layers to measure, random models of them, peers' counts, runs, tables."""
