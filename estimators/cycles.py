@@ -40,7 +40,7 @@ groups        convolutions: tiles times pairs of filters; dense: groups of units
 lone_macs     convolutions: products of tiles with a filter that is left over; dense: with a unit; lone_outputs likewise
 pairs         dense: products with two units that are left over
 word_runs     dense: groups that have whole words of inputs
-inputs        without the DSP extension: dense: inputs, added up once; convolutions: four for each tile, likewise
+inputs        dense, without the DSP extension: inputs, added up once
 chunks        convolutions, without the DSP extension: pieces of sums over more than 256 inputs, for a pair of filters
 taps, turns   dense: products of inputs that are left over from whole words, and those inputs for each group
 tiles         convolutions: four output positions, multiplied at once

@@ -81,7 +81,7 @@ Term = Literal[
 
 TERMS_OF: Final[dict[Kernel, tuple[Term, ...]]] = {
     "conv2d_s8": (
-        *("macs", "runs", "chunks", "signed_outputs", "groups", "lone_macs", "lone_outputs", "tiles", "inputs"),
+        *("macs", "runs", "chunks", "signed_outputs", "groups", "lone_macs", "lone_outputs", "tiles"),
         *("words", "rows", "padded_words", "pixels", "lone_words", "lone_runs", "word_runs", "cut_runs"),
         *("fill_runs", "copies", "taps", "fills", "calls"),
     ),
@@ -95,7 +95,7 @@ TERMS_OF: Final[dict[Kernel, tuple[Term, ...]]] = {
     ),
     "depthwise3_s8": (
         *("tiles", "signed_tiles", "pairs", "singles", "columns", "runs", "channels", "groups", "copies", "word_runs"),
-        *("lone_words", "lone_runs", "strips", "fills", "fill_runs", "moved", "moved_runs", "calls"),
+        *("lone_words", "lone_runs", "strips", "fills", "fill_runs", "moved", "calls"),
     ),
     "channelwise_s8": ("outputs", "signed_outputs", "channels", "calls"),
     "fully_connected_s8": (
@@ -120,7 +120,7 @@ TERMS_OF: Final[dict[Kernel, tuple[Term, ...]]] = {
 _ONE_WAY: Final[dict[bool, dict[Kernel, frozenset[Term]]]] = {
     True: {"depthwise3_s8": frozenset({"tiles", "signed_tiles"})},
     False: {
-        "conv2d_s8": frozenset({"chunks", "inputs"}),
+        "conv2d_s8": frozenset({"chunks"}),
         "pointwise_s8": frozenset({"chunks"}),
         "depthwise3_s8": frozenset({"pairs", "singles"}),
         "fully_connected_s8": frozenset({"inputs"}),

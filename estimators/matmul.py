@@ -117,7 +117,6 @@ def _products(op: Op, inputs: int, out: Shape, tiles: int) -> dict[Term, int]:
         "macs": tiles * pairs * steps * 2 * PIXELS * STEP,
         "runs": tiles * pairs * -(-(2 * steps - 1) // HALF_STEPS),
         "chunks": tiles * pairs * (-(-steps * STEP // CHUNK) if steps * STEP > CHUNK else 0),
-        "inputs": tiles * steps,
         "groups": tiles * pairs,
         "signed_outputs": 0 if rectified else tiles * pairs * 2 * PIXELS,
         "lone_macs": tiles * alone * steps * PIXELS * STEP,

@@ -126,7 +126,7 @@ def made_up(graph: Graph, target: Target, frame: int = 0) -> Measured:
     return Measured(
         graph,
         target.name,
-        cycles=round(1000 * estimate(plan).cycles),
+        cycles=estimate(plan).cycles,
         instructions=1,
         stack=frame + max(DEPTHS[step.kernel] for step in plan.steps),
         sram=0,
@@ -139,7 +139,8 @@ def made_up(graph: Graph, target: Target, frame: int = 0) -> Measured:
 def fitted_numbers(request: pytest.FixtureRequest) -> Iterator[tuple[Target, solve.Fit]]:
     target = request.param
     layers = [made_up(graph, target) for graph in grid()]
-    several = [made_up(graph, target, frame=8) for graph in chains()]
+    graphs = [*chains(), *random_networks(target, fit_cycles.SEVERAL, np.random.default_rng(1))]
+    several = [made_up(graph, target, frame=8) for graph in graphs]
     return target, solve.fit(layers, several)
 
 
@@ -195,7 +196,7 @@ def test_errors_of_a_target_that_knows_all(fitted_numbers: tuple[Target, solve.F
     errors = report.relative_errors(rows, solve.with_numbers(target, numbers))
     assert abs(errors["stack"]).max() == 0
     assert abs(errors["code"]).max() < 0.01
-    assert errors["cycles"] == pytest.approx(1 / 1000 - 1, abs=0.01) or abs(errors["cycles"]).max() < 0.01
+    assert abs(errors["cycles"]).max() < 0.01
 
 
 def tables_of(target: Target, numbers: solve.Fit) -> dict[str, list[str]]:

@@ -21,7 +21,6 @@ def test_pointwise() -> None:
         "macs": 3 * 2 * 2 * 32,
         "runs": 3 * 2,
         "chunks": 0,
-        "inputs": 3 * 2,
         "groups": 3 * 2,
         "signed_outputs": 3 * 2 * 8,
         "lone_macs": 3 * 2 * 16,
