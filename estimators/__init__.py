@@ -5,8 +5,9 @@ from estimators.blocks import Block, Overlap
 from estimators.budget import Budget, default_budget, violations
 from estimators.cycles import step_cycles
 from estimators.kernels import IN_PLACE, KERNELS, Kernel, kernel_of
-from estimators.plan import MODES, Mode, Placement, Plan, Step, lower
+from estimators.plan import MODES, Mode, Plan, lower
 from estimators.resources import QUANTITIES, Resources, estimate
+from estimators.steps import Placement, Segment, Step
 from estimators.targets import Power, Region, Target, load_target, read_target, target_names
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Power",
     "Region",
     "Resources",
+    "Segment",
     "Step",
     "Target",
     "default_budget",

@@ -6,7 +6,7 @@ The counts, called terms, are what the kernels' loops run over, so that each coe
 outputs       output values: requantised, clamped, stored
 pixels        output positions
 rows          rows of the output
-calls         1 for each step
+calls         1 for each step; for each row of one that comes row by row
 runs          Add and Mul: the pieces of the output along which no operand is resized (``joined``)
 words         Add, Mul, UpsampleNearest: four elements of a run, taken at once
 word_runs     runs, or positions of a pooling window, that have such groups of four at all
@@ -61,12 +61,16 @@ The loops are those of ``firmware/kernels/*.c``; the prices are ``[cycles]`` in 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from estimators import depthwise, elementwise, matmul, pooling
 from estimators.kernels import Kernel, Term
-from estimators.plan import Plan, Step
+from estimators.steps import Step
+from estimators.targets import Target
 from search_spaces.ops import AvgPool, DepthwiseConv2D, MaxPool, Op, Shape
+
+if TYPE_CHECKING:
+    from estimators.plan import Plan
 
 Terms = Mapping[Term, int]
 Shapes = tuple[Shape, ...]
@@ -79,12 +83,33 @@ def cycles(plan: Plan) -> float:
 
 def terms(plan: Plan, step: Step) -> Terms:
     """What the kernel of one step of ``plan`` counts."""
-    return TERMS[step.kernel](step.op, *plan.shapes(step))
+    return _terms(step, *plan.shapes(step), step.by_rows)
+
+
+def _terms(step: Step, read: Shapes, out: Shape, by_rows: bool) -> Terms:
+    return _terms_by_rows(step, read, out) if by_rows else TERMS[step.kernel](step.op, read, out)
+
+
+def _terms_by_rows(step: Step, read: Shapes, out: Shape) -> Terms:
+    """As many calls as the output has rows. Those of a convolution over several rows differ at the borders."""
+    op, row = step.op, (1, out[1], out[2])
+    if step.kernel == "conv2d_s8":
+        return matmul.conv2d(op, read[0], out, by_rows=True)
+    if isinstance(op, DepthwiseConv2D):
+        return depthwise.counts(op, read[0], out, by_rows=True)
+    height = op.kernel[0] if isinstance(op, MaxPool | AvgPool) else 1
+    one = TERMS[step.kernel](op, tuple([(height, *shape[1:]) for shape in read]), row)
+    return {term: count * out[0] for term, count in one.items()}
 
 
 def step_cycles(plan: Plan, step: Step) -> float:
     """Cycles of one step of ``plan``."""
-    price, counts = plan.target.cycles.kernels[step.kernel], terms(plan, step)
+    return cycles_of(plan.target, step, *plan.shapes(step), step.by_rows)
+
+
+def cycles_of(target: Target, step: Step, read: Shapes, out: Shape, by_rows: bool) -> float:
+    """Cycles of a step that reads and writes tensors of these shapes, all at once or row by row."""
+    price, counts = target.cycles.kernels[step.kernel], _terms(step, read, out, by_rows)
     return sum(coefficient * counts[term] for term, coefficient in price.items())
 
 

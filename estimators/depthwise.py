@@ -11,7 +11,7 @@ their parameters.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -98,6 +98,12 @@ def planes(op: DepthwiseConv2D, source: Shape) -> Planes:
     return _planes(op.kernel, op.stride, op.dilation, op.padding, source)
 
 
+def row_planes(op: DepthwiseConv2D, source: Shape) -> Planes:
+    """The planes of a single row of the output, whose strips lie along the row."""
+    rows, columns = (_axis(source[i], op.kernel[i], op.stride[i], op.dilation[i], op.padding) for i in (0, 1))
+    return _one_way(True, columns, replace(rows, out=1), SCRATCH_LIMIT, LANES if source[2] >= LANES else 1)
+
+
 @lru_cache(maxsize=4096)
 def _planes(kernel: Pair, stride: Pair, dilation: Pair, padding: Padding, source: Shape) -> Planes:
     rows, columns = (_axis(source[i], kernel[i], stride[i], dilation[i], padding) for i in (0, 1))
@@ -156,17 +162,17 @@ def _instructions(layout: Planes) -> int:
     return tiles * (36 + 8 * taps) + across.out * 20 + copied * 5
 
 
-def scratch(op: Op, source: Shape) -> int:
-    """Scratch of ``depthwise_conv2d_s8`` in bytes."""
+def scratch(op: Op, source: Shape, by_rows: bool = False) -> int:
+    """Scratch of ``depthwise_conv2d_s8`` in bytes, for all of its output or a row at a time."""
     assert isinstance(op, DepthwiseConv2D)
-    layout = planes(op, source)
-    return 4 * layout.table_words + plane_bytes(op, source)
+    layout = row_planes(op, source) if by_rows else planes(op, source)
+    return 4 * layout.table_words + plane_bytes(op, source, by_rows)
 
 
-def plane_bytes(op: Op, source: Shape) -> int:
+def plane_bytes(op: Op, source: Shape, by_rows: bool = False) -> int:
     """Scratch of ``depthwise3_s8`` in bytes, which needs no tables."""
     assert isinstance(op, DepthwiseConv2D)
-    layout = planes(op, source)
+    layout = row_planes(op, source) if by_rows else planes(op, source)
     return 4 * layout.plane_words * (LANES if source[2] >= LANES else 1)
 
 
@@ -178,27 +184,34 @@ def runs_in_place(op: Op, shapes: Sequence[Shape], out: Shape) -> bool:
     return isinstance(op, DepthwiseConv2D) and op.multiplier == 1 and op.stride == (1, 1) and shapes[0] == out
 
 
-def counts(op: DepthwiseConv2D, source: Shape, out: Shape) -> dict[Term, int]:
-    """Terms of the cycles of all three depthwise kernels; ``estimators.cycles`` says what they mean."""
+def counts(op: DepthwiseConv2D, source: Shape, out: Shape, by_rows: bool = False) -> dict[Term, int]:
+    """Terms of the cycles of all three depthwise kernels; ``estimators.cycles`` says what they mean.
+
+    With ``by_rows`` those of a call for each row, all taken for rows whose windows meet no border above or below.
+    """
     # Without an activation a negative result has to be rounded like a positive one, which takes an instruction more.
     signed = 1 if op.activation is Activation.NONE else 0
     if op.kernel == op.stride == (1, 1):
+        calls = out[0] if by_rows else 1
         outputs = out[0] * out[1] * out[2]
-        return {"outputs": outputs, "signed_outputs": signed * outputs, "channels": out[2], "calls": 1}
+        return {"outputs": outputs, "signed_outputs": signed * outputs, "channels": calls * out[2], "calls": calls}
     in_squares = kernel_of(op) == "depthwise3_s8"
-    found = _counts(op.kernel, op.stride, op.dilation, op.padding, source, op.multiplier, in_squares)
+    if by_rows:
+        layout = row_planes(op, source)
+        inside = replace(layout, across=replace(layout.across, pad=0))
+        one = _counts(inside, source[2], op.multiplier, in_squares)
+        found = {term: count * out[0] for term, count in one.items()}
+    else:
+        found = _counts(planes(op, source), source[2], op.multiplier, in_squares)
     return {**found, "signed_tiles": signed * found["tiles"]}
 
 
 @lru_cache(maxsize=4096)
-def _counts(
-    kernel: Pair, stride: Pair, dilation: Pair, padding: Padding, source: Shape, multiplier: int, in_squares: bool
-) -> dict[Term, int]:
-    layout = _planes(kernel, stride, dilation, padding, source)
+def _counts(layout: Planes, inputs: int, multiplier: int, in_squares: bool) -> dict[Term, int]:
     down, across = layout.down, layout.across
     bands = [min(layout.band_rows, down.out - row) for row in range(0, down.out, layout.band_rows)]
-    groups, alone = divmod(source[2], LANES)
-    channels = source[2] * multiplier * len(bands)
+    groups, alone = divmod(inputs, LANES)
+    channels = inputs * multiplier * len(bands)
     by_fours = sum([-(-rows // TILE_ROWS) for rows in bands])
     if in_squares:
         by_twos = sum([-(-rows // 2) for rows in bands])
@@ -208,7 +221,7 @@ def _counts(
         pairs, singles = columns * down.out, odd * down.out
     else:
         columns, runs, tiles, pairs, singles = across.out, 1, across.out * by_fours, 0, 0
-    tiles *= source[2] * multiplier
+    tiles *= inputs * multiplier
     parts, inside = layout.strips * down.stride, _strips_inside(layout)
     # All words of all planes are padded in the beginning.
     fills, fill_runs = (count * (LANES if groups else 1) for count in (layout.plane_words, parts))
@@ -222,15 +235,15 @@ def _counts(
         lone_runs += inside * one_by_one * (copied > 0)
         lone_words += inside * one_by_one * copied
         if len(bands) > 1:
-            fills += (above + below) * layout.strips * source[2]
-            fill_runs += ((above > 0) + (below > 0)) * layout.strips * source[2]
-    moved_runs = parts * source[2] * (len(bands) - 1)
+            fills += (above + below) * layout.strips * inputs
+            fill_runs += ((above > 0) + (below > 0)) * layout.strips * inputs
+    moved_runs = parts * inputs * (len(bands) - 1)
     kernel_rows = down.kernel * (2 if layout.odd else 1)
     return {
         "tiles": tiles,
         "taps": tiles * layout.table_words // (4 if layout.odd else 2),
-        "pairs": pairs * source[2] * multiplier,
-        "singles": singles * source[2] * multiplier,
+        "pairs": pairs * inputs * multiplier,
+        "singles": singles * inputs * multiplier,
         "columns": columns * channels,
         "runs": runs * channels,
         "channels": channels,

@@ -64,15 +64,16 @@ def pointwise(op: Op, source: Shape, out: Shape) -> dict[Term, int]:
     }
 
 
-def conv2d(op: Op, source: Shape, out: Shape) -> dict[Term, int]:
-    """Terms of ``conv2d_s8``."""
+def conv2d(op: Op, source: Shape, out: Shape, by_rows: bool = False) -> dict[Term, int]:
+    """Terms of ``conv2d_s8``, called once or for each row of its output."""
     assert isinstance(op, Conv2D)
     height, width, channels = source
     run = op.kernel[1] * channels
     inputs = op.kernel[0] * run
-    walk = _walk((height, width), op.kernel, op.stride, op.dilation, op.padding, channels)
+    walk = _walk((height, width), op.kernel, op.stride, op.dilation, op.padding, channels, by_rows)
+    tiles = out[0] * -(-out[1] // PIXELS) if by_rows else -(-out[0] * out[1] // PIXELS)
     return {
-        **_products(op, inputs, out, -(-out[0] * out[1] // PIXELS)),
+        **_products(op, inputs, out, tiles),
         "rows": walk.rows,
         "words": walk.rows * (run // STEP),
         "padded_words": walk.padded_rows * (run // STEP),
@@ -85,6 +86,7 @@ def conv2d(op: Op, source: Shape, out: Shape) -> dict[Term, int]:
         "copies": walk.words,
         "taps": walk.values,
         "fills": walk.fills * channels,
+        "calls": out[0] if by_rows else 1,
     }
 
 
@@ -127,12 +129,16 @@ def _products(op: Op, inputs: int, out: Shape, tiles: int) -> dict[Term, int]:
 
 
 @lru_cache(maxsize=4096)
-def _walk(size: Pair, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding, channels: int) -> Walk:
+def _walk(
+    size: Pair, kernel: Pair, stride: Pair, dilation: Pair, padding: Padding, channels: int, by_rows: bool
+) -> Walk:
     height, width = (_Axis.of(size[i], kernel[i], stride[i], dilation[i], padding) for i in (0, 1))
     columns, whole_words = len(width.inside), kernel[1] * channels % STEP == 0
     rows = padded_rows = pixels = lone_runs = copied_runs = cut_runs = fill_runs = words = values = fills = 0
-    for first in range(0, len(height.inside) * columns, PIXELS):
-        last = min(first + PIXELS, len(height.inside) * columns) - 1
+    positions = len(height.inside) * columns
+    together = max(1, columns if by_rows else positions)
+    for first in [start for run in range(0, positions, together) for start in range(run, run + together, PIXELS)]:
+        last = min(first + PIXELS, (first // together + 1) * together) - 1
         y, x = divmod(first, columns)
         if whole_words and last // columns == y and not any(width.is_cut[x : x + last - first + 1]):
             rows += height.inside[y]

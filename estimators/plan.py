@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
@@ -10,56 +10,21 @@ from estimators import depthwise
 from estimators import frontend as front_end
 from estimators.arena import pack
 from estimators.blocks import Block, Overlap
-from estimators.kernels import IN_PLACE, Kernel, kernel_of
-from estimators.overlap import OVERLAPPING, lag
+from estimators.cycles import cycles_of
+from estimators.kernels import IN_PLACE, kernel_of
+from estimators.overlap import OVERLAPPING
 from estimators.scratch import scratch_bytes
+from estimators.segments import choose, neighbour, ring_bytes, scratch_of, size_of, step_scratch, whole
+from estimators.steps import Placement, Segment, Step
 from estimators.targets import Target
 from search_spaces.errors import NasError
 from search_spaces.graph import Graph
 from search_spaces.ops import Add, Mul, Op, Scale, Shape, UpsampleNearest
 
-Mode = Literal["speed"]
-"""What the kernels are chosen for."""
+Mode = Literal["speed", "ram"]
+"""What a plan is made for: the fewest cycles, or the smallest arena, with parts of the network computed by rows."""
 
 MODES: Final[tuple[Mode, ...]] = get_args(Mode)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One call of one kernel.
-
-    ``reads`` names the tensors whose bytes the kernel reads, one for each input of ``op``: the input itself, or what it
-    was made of by operations that cost no step. A Scale leaves the bytes as they are. An UpsampleNearest that is fused
-    into an Add or Mul leaves them in their place too: the kernel finds its way by the shapes of ``reads``, reading row
-    ``y * in // out``, columns likewise.
-
-    ``in_place`` names the one of ``reads`` whose bytes the output takes over, ``overlaps`` the one with which it shares
-    some: it starts no higher, and the kernel has read a byte of it by the time it writes there. Both are None when the
-    output's bytes hold nothing else during the step. ``scratch_bytes`` of the arena at ``scratch_offset`` belong to the
-    kernel during this step alone.
-    """
-
-    op: Op
-    kernel: Kernel
-    reads: tuple[str, ...]
-    in_place: str | None = None
-    overlaps: str | None = None
-    scratch_bytes: int = 0
-    scratch_offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """A tensor's ``size`` bytes at ``offset`` of the arena, alive from step ``first`` to step ``last``, both included.
-
-    The network's input is alive from step 0, its output to the last step. A Scale's output has the very placement of
-    its input: the bytes are alive as long as any name for them is read.
-    """
-
-    offset: int
-    size: int
-    first: int
-    last: int
 
 
 @dataclass(frozen=True)
@@ -71,6 +36,8 @@ class Plan:
     unless a Scale or a fused UpsampleNearest made it. An output written in place shares its offset with the input it
     replaces. ``arena_bytes`` holds all tensors and scratch; offsets are multiples of 4. Weights play no part: equal
     graphs have equal plans.
+
+    ``segments`` are the runs of steps that take turns row by row, in order; mode "speed" has none.
 
     ``frontend_scratch`` is where the front end of a graph that has one works before the first step: apart from the
     network's input, which it writes, but over tensors that come later. None without a front end.
@@ -84,6 +51,7 @@ class Plan:
     placements: Mapping[str, Placement] = field(hash=False)
     arena_bytes: int
     frontend_scratch: int | None = None
+    segments: tuple[Segment, ...] = ()
 
     def shapes(self, step: Step) -> tuple[tuple[Shape, ...], Shape]:
         """Shapes (height, width, channels) of the tensors that a step reads, and of its output."""
@@ -102,21 +70,64 @@ def lower(graph: Graph, target: Target, mode: Mode = "speed") -> Plan:
     A convolution's sum is not fused with the Add behind it: the convolution runs into its own input, so that its output
     needs no more than the few rows between them. A band of rows in scratch would need as much.
 
+    Mode "ram" computes runs of steps row by row where that makes the arena smaller (``estimators.segments``).
+
     Raises NasError for an unknown mode, for an operation without a kernel and for a graph that computes nothing.
     """
     if mode not in MODES:
         raise NasError(f"mode {mode!r} is unknown; known are {', '.join(MODES)}")
-    sources, unwritten = _sources(graph)
-    computing = [op for op in graph.ops if sources[op.output] == op.output]
-    if not computing:
-        raise NasError(f"network {graph.name!r} has nothing to compute: at least one operation besides Scale expected")
-    reads = [tuple(sources[name] for name in op.inputs) for op in computing]
-    last_use = {name: index for index, names in enumerate(reads) for name in names}
-    last_use[sources[graph.output]] = len(computing) - 1
-    steps = tuple(_step(graph, index, op, reads[index], last_use) for index, op in enumerate(computing))
-    places, steps, arena_bytes, scratch = _place(graph, steps, last_use)
-    placements = {name: places[sources[name]] for name in graph.shapes if name not in unwritten}
-    return Plan(graph, target, mode, steps, sources, placements, arena_bytes, scratch)
+    network = Lowered.of(graph)
+    plan = network.plan(target, mode, network.alone)
+    if mode == "ram":
+
+        def cycles(step: Step, by_rows: bool) -> float:
+            return cycles_of(target, step, *plan.shapes(step), by_rows)
+
+        output = network.sources[graph.output]
+        by_rows = choose(network.steps, graph.shapes, network.last_use, graph.input, output, cycles)
+        plan = min(plan, network.plan(target, mode, by_rows), key=lambda each: each.arena_bytes)
+    return plan
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A network's steps, before anything has a place.
+
+    ``sources`` are those of its plans; ``unwritten`` the tensors without bytes of their own. ``last_use`` tells the
+    last step that reads a tensor; the output is read by the last of all.
+    """
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    sources: Mapping[str, str]
+    unwritten: Collection[str]
+    last_use: Mapping[str, int]
+
+    @classmethod
+    def of(cls, graph: Graph) -> Lowered:
+        sources, unwritten = _sources(graph)
+        computing = [op for op in graph.ops if sources[op.output] == op.output]
+        if not computing:
+            raise NasError(
+                f"network {graph.name!r} has nothing to compute: at least one operation besides Scale expected"
+            )
+        reads = [tuple(sources[name] for name in op.inputs) for op in computing]
+        last_use = {name: index for index, names in enumerate(reads) for name in names}
+        last_use[sources[graph.output]] = len(computing) - 1
+        steps = tuple(_step(graph, index, op, reads[index], last_use) for index, op in enumerate(computing))
+        return cls(graph, steps, sources, unwritten, last_use)
+
+    @property
+    def alone(self) -> tuple[Segment, ...]:
+        """Every step by itself."""
+        return tuple(whole(step, index, self.graph.shapes) for index, step in enumerate(self.steps))
+
+    def plan(self, target: Target, mode: Mode, segments: Sequence[Segment]) -> Plan:
+        """The plan with the steps of each segment row by row; ``segments`` hold all steps, most by themselves."""
+        places, steps, arena_bytes, scratch = _place(self.graph, self.steps, self.last_use, segments)
+        placements = {name: places[self.sources[name]] for name in self.graph.shapes if name not in self.unwritten}
+        by_rows = tuple([segment for segment in segments if segment.end - segment.first > 1])
+        return Plan(self.graph, target, mode, steps, self.sources, placements, arena_bytes, scratch, by_rows)
 
 
 def _sources(graph: Graph) -> tuple[dict[str, str], set[str]]:
@@ -166,52 +177,79 @@ def _step(graph: Graph, index: int, op: Op, reads: tuple[str, ...], last_use: Ma
 
 
 def _place(
-    graph: Graph, steps: tuple[Step, ...], last_use: Mapping[str, int]
+    graph: Graph, steps: tuple[Step, ...], last_use: Mapping[str, int], segments: Sequence[Segment]
 ) -> tuple[dict[str, Placement], tuple[Step, ...], int, int | None]:
     """Places every tensor that a step writes, and each step's scratch; in-place chains are one block.
 
-    Also tells the arena's bytes, and where in it a front end works: in a step of its own before all others. Steps come
-    back with their scratch's place, and overlapping only where tensors really share bytes.
+    ``segments`` hold all steps in order, most by themselves; to whoever packs them each is a single moment. Also tells
+    the arena's bytes, and where in it a front end works: in a moment of its own before all others. Steps come back with
+    their scratch's place, and overlapping only where tensors really share bytes.
     """
     shapes = graph.shapes
-    first = {graph.input: 0} | {step.op.output: index for index, step in enumerate(steps)}
-    size = {name: shapes[name][0] * shapes[name][1] * shapes[name][2] for name in first}
+    moment = [number for number, segment in enumerate(segments) for _ in range(segment.first, segment.end)]
+    first = {graph.input: 0} | {step.op.output: moment[index] for index, step in enumerate(steps)}
+    last_read = {name: moment[index] for name, index in last_use.items()}
+    size = {name: size_of(shapes[name]) for name in first}
     owner = {graph.input: graph.input}
-    last: dict[str, int] = {graph.input: last_use[graph.input]}
-    for step in steps:
-        name = step.op.output
-        block = owner[step.in_place] if step.in_place is not None else name
-        owner[name] = block
-        last[block] = last_use[name]
+    last: dict[str, int] = {graph.input: last_read[graph.input]}
+    near: dict[str, str] = {}
+    overlaps: list[tuple[str, str, int]] = []
+    for segment in segments:
+        size.update(ring_bytes(segment, shapes))
+        for step in steps[segment.first : segment.end]:
+            name = step.op.output
+            in_place = step.in_place if segment.end - segment.first == 1 else None
+            block = name if in_place is None else owner[in_place]
+            owner[name] = block
+            last[block] = last_read[name]
+        output = steps[segment.end - 1].op.output
+        found = neighbour(segment, steps, shapes, last_use)
+        if found is not None:
+            near[output] = found.source
+            overlaps.append((output, owner[found.source], found.lag))
     blocks = [Block(size[name], first[name], end) for name, end in last.items()]
     number = {name: index for index, name in enumerate(last)}
-    overlaps = [
-        Overlap(number[name], number[owner[source]], lag(step.op, shapes[source], shapes[name]))
-        for step in steps
-        if (source := step.overlaps) is not None and (name := step.op.output)
-    ]
-    needy = [index for index, step in enumerate(steps) if step.scratch_bytes]
-    blocks += [Block(steps[index].scratch_bytes, index, index) for index in needy]
+    needs = [(index, scratch_of(segment, steps, shapes)) for index, segment in enumerate(segments)]
+    needy = [index for index, need in needs if need]
+    blocks += [Block(need, index, index) for index, need in needs if need]
     if graph.frontend is not None:
         later = [Block(block.size, block.first + 1, block.last + 1) for block in blocks[1:]]
         work = Block(front_end.scratch_bytes(graph.frontend), 0, 0)
         blocks = [Block(blocks[0].size, 0, blocks[0].last + 1), *later, work]
-    packing = pack(blocks, overlaps)
+    packing = pack(blocks, [Overlap(number[output], number[source], lag) for output, source, lag in overlaps])
     scratch = None if graph.frontend is None else packing.offsets[-1]
     offsets = dict(zip(last, packing.offsets, strict=False))
     scratches = dict(zip(needy, packing.offsets[len(last) :], strict=False))
     placements = {
-        name: Placement(offsets[block], size[name], first[name], last_use[name]) for name, block in owner.items()
+        name: Placement(offsets[block], size[name], segments[first[name]].first, segments[last_read[name]].end - 1)
+        for name, block in owner.items()
     }
-    placed = tuple([_placed(step, placements, scratches.get(index, 0)) for index, step in enumerate(steps)])
+    placed = tuple(
+        [
+            _placed(step, segments[now], near.get(step.op.output), placements, scratches.get(now, 0), shapes)
+            for step, now in zip(steps, moment, strict=True)
+        ]
+    )
     return placements, placed, packing.size, scratch
 
 
-def _placed(step: Step, placements: Mapping[str, Placement], scratch_offset: int) -> Step:
+def _placed(
+    step: Step,
+    segment: Segment,
+    near: str | None,
+    placements: Mapping[str, Placement],
+    scratch_offset: int,
+    shapes: Mapping[str, Shape],
+) -> Step:
     """The step with its scratch's place, and overlapping what it may only where they do share bytes."""
-    overlaps = step.overlaps
+    overlaps = near
     if overlaps is not None:
         output, source = placements[step.op.output], placements[overlaps]
         if source.offset >= output.offset + output.size or output.offset >= source.offset + source.size:
             overlaps = None
-    return Step(step.op, step.kernel, step.reads, step.in_place, overlaps, step.scratch_bytes, scratch_offset)
+    by_rows = segment.end - segment.first > 1
+    in_place = None if by_rows else step.in_place
+    scratch = step_scratch(step, segment, shapes)
+    return Step(
+        step.op, step.kernel, step.reads, in_place, overlaps, scratch, scratch_offset if scratch else 0, by_rows
+    )

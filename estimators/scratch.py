@@ -31,6 +31,10 @@ SCRATCH: Final[dict[Kernel, Callable[[Op, Shape], int]]] = {
 """How the scratch bytes of a kernel follow from the operation and its input's shape; others need none."""
 
 
-def scratch_bytes(kernel: Kernel, op: Op, input_shape: Shape) -> int:
-    """Scratch of one step in bytes."""
+def scratch_bytes(kernel: Kernel, op: Op, input_shape: Shape, by_rows: bool = False) -> int:
+    """Scratch of one step in bytes; with ``by_rows`` of one that makes a row at a time."""
+    if by_rows and kernel == "depthwise_conv2d_s8":
+        return depthwise.scratch(op, input_shape, by_rows=True)
+    if by_rows and kernel == "depthwise3_s8":
+        return depthwise.plane_bytes(op, input_shape, by_rows=True)
     return SCRATCH[kernel](op, input_shape) if kernel in SCRATCH else 0

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimators import Kernel, Step, kernel_of
-from estimators.depthwise import planes
+from estimators.depthwise import planes, row_planes
 from firmware.c_params import Written, checked_integers, params
 from firmware.c_text import Value, table
 from firmware.int8_model import Int8Model
@@ -28,25 +28,31 @@ class Tables(NamedTuple):
     requant: NDArray[np.int32]
 
 
-def depthwise(model: Int8Model, step: Step, index: int) -> Written:
-    """Tables and parameters of depthwise3_s8, depthwise_conv2d_s8 and channelwise_s8."""
+def depthwise(model: Int8Model, step: Step, index: int, held_rows: int | None = None) -> Written:
+    """Tables and parameters of depthwise3_s8, depthwise_conv2d_s8 and channelwise_s8.
+
+    ``held_rows``: of a step that makes a row at a time, the rows of its input that are there.
+    """
     op = step.op
     assert isinstance(op, DepthwiseConv2D)
-    weights, bias, requant = tables(model, op)
+    weights, bias, requant = tables(model, op, step.by_rows)
     names = (f"weights_{index}", f"bias_{index}", f"requant_{index}")
     declared = (
         table("int8_t", names[0], weights),
         table("int32_t", names[1], bias),
         _requant_table(names[2], requant),
     )
-    return (*declared, params(f"{step.kernel}_params", index, values(model, op))), names
+    return (*declared, params(f"{step.kernel}_params", index, values(model, op, held_rows))), names
 
 
-def tables(model: Int8Model, op: DepthwiseConv2D) -> Tables:
-    """Tables of a layer; raises NasError where its sums would leave 32 bits."""
+def tables(model: Int8Model, op: DepthwiseConv2D, by_rows: bool = False) -> Tables:
+    """Tables of a layer, with ``by_rows`` of one that makes a row at a time.
+
+    Raises NasError where its sums would leave 32 bits.
+    """
     checked_integers(model, op)
     layer = model.layers[op.output]
-    transposed = planes(op, model.graph.shapes[op.inputs[0]]).transposed
+    transposed = (row_planes if by_rows else planes)(op, model.graph.shapes[op.inputs[0]]).transposed
     # Zero points are folded in; sums wrap modulo 2**32, so this may wrap too.
     bias = layer.bias - model.quant[op.inputs[0]].zero_point * layer.weights.sum(axis=(0, 1), dtype=np.int64)
     return Tables(
@@ -56,8 +62,16 @@ def tables(model: Int8Model, op: DepthwiseConv2D) -> Tables:
     )
 
 
-def values(model: Int8Model, op: DepthwiseConv2D) -> dict[str, Value]:
-    """The parameters of a layer's kernel, in the order of its structure."""
+def origin(model: Int8Model, op: DepthwiseConv2D) -> int:
+    """Where the first window begins along the axis called across, if all of the output is made at once."""
+    return -planes(op, model.graph.shapes[op.inputs[0]]).across.pad
+
+
+def values(model: Int8Model, op: DepthwiseConv2D, held_rows: int | None = None) -> dict[str, Value]:
+    """The parameters of a layer's kernel, in the order of its structure.
+
+    ``held_rows``: of a kernel that makes a row at a time, the rows of its input that are there.
+    """
     numbers = checked_integers(model, op)
     requantization: dict[str, Value] = {
         "kind": int(requantization_table(model, op).kind),
@@ -69,19 +83,19 @@ def values(model: Int8Model, op: DepthwiseConv2D) -> dict[str, Value]:
     (height, width, channels) = model.graph.shapes[op.inputs[0]]
     if kernel == "channelwise_s8":
         sizes: dict[str, Value] = {
-            "pixels": height * width,
+            "pixels": width if held_rows else height * width,
             "channels": channels,
             "channel_multiplier": op.multiplier,
         }
         return {**sizes, "requantization": requantization}
-    geometry = _geometry(model, op, kernel)
+    geometry = _geometry(model, op, kernel, held_rows)
     return {**geometry, "padding": model.quant[op.inputs[0]].zero_point, "requantization": requantization}
 
 
-def _geometry(model: Int8Model, op: DepthwiseConv2D, kernel: Kernel) -> dict[str, Value]:
+def _geometry(model: Int8Model, op: DepthwiseConv2D, kernel: Kernel, held_rows: int | None) -> dict[str, Value]:
     """What the kernels that work on planes know of extents and steps."""
     source, out = model.graph.shapes[op.inputs[0]], model.graph.shapes[op.output]
-    layout = planes(op, source)
+    layout = row_planes(op, source) if held_rows else planes(op, source)
     down, across = layout.down, layout.across
     # Bytes from a pixel to its neighbours: below and on the right, or the other way round.
     steps = [(shape[1] * shape[2], shape[2])[:: -1 if layout.transposed else 1] for shape in (source, out)]
@@ -101,7 +115,7 @@ def _geometry(model: Int8Model, op: DepthwiseConv2D, kernel: Kernel) -> dict[str
         "stride_down": down.stride,
         "dilation_down": down.dilation,
         "pad_down": down.pad,
-        "pad_across": across.pad,
+        "held_across": held_rows or across.size,
         "pairs": layout.pairs,
         "groups": layout.groups,
         "group_strips": layout.group_strips,

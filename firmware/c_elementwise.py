@@ -22,7 +22,11 @@ def pool(model: Int8Model, step: Step, index: int) -> Written:
     """Parameters of a pooling step."""
     op = step.op
     assert isinstance(op, MaxPool | AvgPool)
-    return (params("window_params", index, window_params(model.graph, op)),), ()
+    window = window_params(model.graph, op)
+    if step.by_rows:
+        # Of an image as high as the window, which meets no border above or below.
+        window |= {"input_height": op.kernel[0], "output_height": 1}
+    return (params("window_params", index, window),), ()
 
 
 def upsample(model: Int8Model, step: Step, index: int) -> Written:

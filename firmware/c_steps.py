@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from estimators import Kernel, Plan, Step
 from firmware import c_depthwise, c_elementwise, c_layers
 from firmware.c_params import Written
+from firmware.c_rows import ROW_FUNCTIONS, Call, held_rows, row_arguments
 from firmware.c_text import extents, plain
 from firmware.int8_model import Int8Model
-from search_spaces.ops import Shape
+from search_spaces.ops import DepthwiseConv2D, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +24,6 @@ class Tensor:
     comment: str
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One step: the constants it reads, its call, and a comment with operation, shapes and MACs."""
-
-    comment: str
-    kernel: Kernel
-    constants: tuple[str, ...]
-    arguments: tuple[str, ...]
-
-
 def tensors(plan: Plan) -> dict[str, Tensor]:
     """The tensors that have bytes of their own, by name, in the order of the graph.
 
@@ -43,10 +34,13 @@ def tensors(plan: Plan) -> dict[str, Tensor]:
     for name in places:
         names.setdefault(plan.sources[name], []).append(name)
     result: dict[str, Tensor] = {}
+    rings = {name: rows for segment in plan.segments for name, rows in segment.rings.items()}
     for index, (name, aliases) in enumerate(names.items()):
         place = places[name]
         known_as = " = ".join(plain(alias) for alias in aliases)
-        comment = f"{known_as}, {extents(shapes[name])}, steps {place.first} to {place.last}"
+        rows = rings.get(name)
+        extent = extents(shapes[name]) if rows is None else f"{rows} of {extents(shapes[name])}'s rows"
+        comment = f"{known_as}, {extent}, steps {place.first} to {place.last}"
         result[name] = Tensor(f"TENSOR_{index}", place.offset, place.size, comment)
     return result
 
@@ -54,23 +48,31 @@ def tensors(plan: Plan) -> dict[str, Tensor]:
 def calls(model: Int8Model, plan: Plan) -> list[Call]:
     """One call per step. Raises NasError where a kernel's integers would leave their range."""
     macros = {name: tensor.macro for name, tensor in tensors(plan).items()}
-    return [_call(model, step, index, plan.target.dsp, macros) for index, step in enumerate(plan.steps)]
+    return [_call(model, plan, step, index, macros) for index, step in enumerate(plan.steps)]
 
 
-def _call(model: Int8Model, step: Step, index: int, dsp: bool, macros: Mapping[str, str]) -> Call:
+def _call(model: Int8Model, plan: Plan, step: Step, index: int, macros: Mapping[str, str]) -> Call:
     op, shapes = step.op, model.graph.shapes
-    if step.kernel in _PACKED:
-        constants, extra = _PACKED[step.kernel](model, step, index, dsp)
+    segment = next((each for each in plan.segments if each.first <= index < each.end), None)
+    if isinstance(op, DepthwiseConv2D):
+        held = None if segment is None else held_rows(segment, shapes, step.reads[0])
+        constants, extra = c_depthwise.depthwise(model, step, index, held)
+    elif step.kernel in _PACKED:
+        constants, extra = _PACKED[step.kernel](model, step, index, plan.target.dsp)
     else:
         constants, extra = _WRITERS[step.kernel](model, step, index)
     if step.scratch_bytes:
         extra = (*extra, f"arena + {step.scratch_offset // 4}")
-    extra = (*extra, *_extent(step, shapes[op.output]))
-    first, *others = (macros[name] for name in step.reads)
-    if step.kernel == "lookup_s8":
-        arguments = (*extra, first, macros[op.output])
+    function: str = step.kernel
+    if segment is not None:
+        function = ROW_FUNCTIONS.get(step.kernel, step.kernel)
+        arguments = row_arguments(plan, segment, step, index, extra, macros)
     else:
-        arguments = (f"&params_{index}", first, *others, *extra, macros[op.output])
+        extra = (*extra, *_extent(model, step, shapes))
+        first, *others = (macros[name] for name in step.reads)
+        arguments = (*extra, first, macros[op.output])
+        if step.kernel != "lookup_s8":
+            arguments = (f"&params_{index}", first, *others, *extra, macros[op.output])
     comment = (
         f"{index}: {op.kind} {plain(op.output)}: {' and '.join(_operand(step, i, shapes) for i in range(op.arity))} to "
         f"{extents(shapes[op.output])}"
@@ -82,13 +84,16 @@ def _call(model: Int8Model, step: Step, index: int, dsp: bool, macros: Mapping[s
         comment += f", over {plain(step.in_place)}"
     elif step.overlaps is not None:
         comment += f", running into {plain(step.overlaps)}"
-    return Call(comment, step.kernel, constants, arguments)
+    return Call(comment, function, constants, arguments)
 
 
-def _extent(step: Step, out: Shape) -> tuple[str, ...]:
-    """How much of its output a kernel that can compute a part of it is asked for: all of it."""
+def _extent(model: Int8Model, step: Step, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
+    """How much of its output a kernel that can compute a part of it is asked for: all of it, from all of its input."""
+    if isinstance(step.op, DepthwiseConv2D) and step.kernel != "channelwise_s8":
+        return (str(c_depthwise.origin(model, step.op)),)
+    out = shapes[step.op.output]
     if step.kernel == "conv2d_s8":
-        return "0", str(out[0])
+        return str(shapes[step.reads[0]][0]), "0", str(out[0])
     if step.kernel == "pointwise_s8":
         return (str(out[0] * out[1]),)
     return ()
@@ -108,9 +113,6 @@ _PACKED: dict[Kernel, Callable[[Int8Model, Step, int, bool], Written]] = {
 """Writers of tables whose order depends on the core: whether it has the DSP extension is their last argument."""
 
 _WRITERS: dict[Kernel, Callable[[Int8Model, Step, int], Written]] = {
-    "depthwise_conv2d_s8": c_depthwise.depthwise,
-    "depthwise3_s8": c_depthwise.depthwise,
-    "channelwise_s8": c_depthwise.depthwise,
     "max_pool_s8": c_elementwise.pool,
     "avg_pool_s8": c_elementwise.pool,
     "upsample_nearest_s8": c_elementwise.upsample,

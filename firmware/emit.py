@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators import Plan, Resources, Target, estimate, load_target, lower
+from estimators import Mode, Plan, Resources, Target, estimate, load_target, lower
 from estimators.kernels import sources_of
 from firmware import reference
+from firmware.c_rows import parts
 from firmware.c_steps import calls, tensors
 from firmware.c_text import checked_name, float_literal, plain
 from firmware.folder import FORMAT, FORMAT_VERSION, MANIFEST, digests, new_folder
@@ -41,6 +42,7 @@ def export(
     name: str = "model",
     overwrite: bool = False,
     clips: NDArray[np.int16] | None = None,
+    mode: Mode = "speed",
 ) -> Path:
     """Writes the folder of C for ``model`` on ``target`` and returns its path.
 
@@ -54,13 +56,14 @@ def export(
         overwrite: replace an earlier export even if files in it were changed or added.
         clips: for a network with a front end, test clips (int16, N x samples, N at least 1); None makes two, the same
             ones every time. The expected features come from the numpy reference too.
+        mode: what the plan is made for (``estimators.lower``).
 
     Equal arguments give equal bytes. The folder appears whole or not at all. Raises NasError for a name that is no C
     identifier, vectors or clips that do not fit, a model whose integers would leave the range of a kernel, a place that
     holds anything but an export, and where nothing can be written.
     """
     checked_name(name)
-    plan = lower(model.graph, load_target(target) if isinstance(target, str) else target)
+    plan = lower(model.graph, load_target(target) if isinstance(target, str) else target, mode)
     inputs = checked_vectors(model, vectors)
     outputs = reference.run(model, inputs)
     sound = checked_clips(model.graph.frontend, clips)
@@ -126,6 +129,7 @@ class _Content:
         """Generated files by path."""
         model, graph = self.model, self.model.graph
         places = tensors(self.plan)
+        written = calls(model, self.plan)
         labels = ", ".join(f"{index} {plain(label)}" for index, label in enumerate(self.class_names))
         values = {
             "version": tool_version(),
@@ -139,7 +143,9 @@ class _Content:
             "arena_bytes": self.plan.arena_bytes,
             "macs": graph.macs,
             "tensors": list(places.values()),
-            "calls": calls(model, self.plan),
+            "calls": written,
+            "parts": parts(self.plan, written),
+            "by_rows": bool(self.plan.segments),
             "input": places[graph.input].macro,
             "output": places[self.plan.sources[graph.output]].macro,
             "count": self.vectors,

@@ -84,7 +84,7 @@ def validate(
             vectors = None if front is None or heard is None else sound.features(front, heard)
         if labelled_split is not None:
             _check_split(model, *labelled_split)
-        plan = lower(model.graph, target)
+        plan = lower(model.graph, target, read_manifest(folder)["mode"])
         common: dict[str, Any] = {"target": target, "predicted": estimate(plan)}
         why_not = obstacle(target.name)
         if why_not is not None:

@@ -48,12 +48,15 @@ VALIDATED_CLIPS = 8
 TARGET = "stm32l4r9"
 
 
-def estimate(network: Network, target: str) -> Resources:
-    """What a network costs on a microcontroller, without training or building it; bytes, cycles, seconds, joules."""
+def estimate(network: Network, target: str, *, fit_ram: bool = False) -> Resources:
+    """What a network costs on a microcontroller, without training or building it; bytes, cycles, seconds, joules.
+
+    ``fit_ram`` computes parts of it row by row where that takes less memory.
+    """
     from estimators import estimate as estimate_plan
     from estimators import load_target, lower
 
-    return estimate_plan(lower(find_graph(network), load_target(target)))
+    return estimate_plan(lower(find_graph(network), load_target(target), "ram" if fit_ram else "speed"))
 
 
 def draw(network: Network, file: str | Path, target: str | None = None) -> Path:
@@ -127,6 +130,7 @@ def export(
     name: str = "model",
     overwrite: bool = False,
     data: str | Path | None = None,
+    fit_ram: bool = False,
 ) -> Path:
     """Writes a model as a self-contained folder of C99 and returns its path.
 
@@ -134,7 +138,7 @@ def export(
     what its front end is tested with. Channels that no input can change are left out: the network computes the same
     bytes with less. Without ``task`` it is the one the model was trained for, as far as its data is
     at hand; without any, both are made up. ``name`` is the prefix of the C functions. ``overwrite`` replaces an earlier
-    export even if somebody changed it. ``data``: folder of the data sets.
+    export even if somebody changed it. ``data``: folder of the data sets. ``fit_ram``: as in ``estimate``.
     """
     from firmware.dead_channels import without_dead_channels
     from firmware.emit import export as write
@@ -144,7 +148,8 @@ def export(
     _check_vectors(vectors, images)
     inputs = None if images is None else to_int8(images.x_test[: vectors or VECTORS])
     clips = _test_clips(found, images)
-    return write(found, target, folder, inputs, name, overwrite, None if clips is None else clips[:EXPORTED_CLIPS])
+    sound = None if clips is None else clips[:EXPORTED_CLIPS]
+    return write(found, target, folder, inputs, name, overwrite, sound, "ram" if fit_ram else "speed")
 
 
 def validate(

@@ -22,6 +22,7 @@
 typedef struct {
     const conv2d_s8_params *params;
     const int8_t *input;
+    int32_t input_rows;
     int32_t top;     /* of the present output row's patches, in the image */
     int32_t x;       /* output column */
     int32_t run;     /* values of a kernel row */
@@ -85,7 +86,7 @@ static int8_t *gather_run(const position *at, int32_t y, int32_t x, int32_t taps
     }
     fill(patch, before * channels, at->params->padding);
     patch += before * channels;
-    copy(patch, at->input + (y * w->input_width + x + before) * channels, inside * channels);
+    copy(patch, at->input + (y % at->input_rows * w->input_width + x + before) * channels, inside * channels);
     patch += inside * channels;
     fill(patch, (taps - before - inside) * channels, at->params->padding);
     return patch + (taps - before - inside) * channels;
@@ -115,7 +116,9 @@ static const int8_t *kernel_row(const position *at, int32_t ky, int32_t left)
     const window_params *const w = &at->params->window;
     const int32_t y = at->top + ky * w->dilation_height;
 
-    return is_inside(y, w->input_height) ? at->input + (y * w->input_width + left) * w->input_channels : 0;
+    return is_inside(y, w->input_height)
+               ? at->input + (y % at->input_rows * w->input_width + left) * w->input_channels
+               : 0;
 }
 
 /* A patch that lies inside of the image from left to right. */
@@ -128,7 +131,7 @@ static void gather_rows(const position *at, int32_t left, int8_t *patch)
 
     for (int32_t y = at->top; y < end; y += w->dilation_height) {
         if (is_inside(y, w->input_height)) {
-            copy(patch, at->input + y * row + left * w->input_channels, run);
+            copy(patch, at->input + y % at->input_rows * row + left * w->input_channels, run);
         } else {
             fill(patch, run, at->params->padding);
         }
@@ -213,7 +216,7 @@ static void expand_next(position *at, uint32_t *expanded, int32_t count)
 }
 
 void conv2d_s8(const conv2d_s8_params *params, const int8_t *input, const int32_t *filters, int32_t *scratch,
-               int32_t first_row, int32_t end_row, int8_t *output)
+               int32_t input_rows, int32_t first_row, int32_t end_row, int8_t *output)
 {
     const window_params *const w = &params->window;
     const int32_t run = w->kernel_width * w->input_channels;
@@ -221,7 +224,8 @@ void conv2d_s8(const conv2d_s8_params *params, const int8_t *input, const int32_
     uint32_t *const expanded = (uint32_t *)scratch;
     matmul_s8_params matmul = {
         (inputs + MATMUL_STEP - 1) / MATMUL_STEP, params->output_channels, {0, 0, 0}, &params->requantization};
-    position at = {.params = params, .input = input, .run = run, .inputs = matmul.steps * MATMUL_STEP};
+    position at = {
+        .params = params, .input = input, .input_rows = input_rows, .run = run, .inputs = matmul.steps * MATMUL_STEP};
 
     at.top = first_row * w->stride_height - w->pad_top;
     at.is_even = w->dilation_width == 1 && run % MATMUL_STEP == 0;

@@ -155,12 +155,13 @@ static void pad_strips(const depthwise_conv2d_s8_params *p, int32_t lanes, int32
 }
 
 void depthwise_fill_strips(const depthwise_conv2d_s8_params *p, const int8_t *input, int32_t lanes, int32_t *planes,
-                           int32_t top, int32_t begin, int32_t end)
+                           int32_t origin, int32_t top, int32_t end)
 {
     const int8_t padding[LANES] = {(int8_t)p->padding, (int8_t)p->padding, (int8_t)p->padding, (int8_t)p->padding};
     const int32_t strip_words = p->stride_down * p->strip_rows;
     const int32_t plane = p->groups * p->group_strips * strip_words;
     const int32_t step = p->stride_down * p->input_down;
+    const int32_t begin = top > 0 ? p->kept_rows : 0;
 
     for (int32_t part = 0; part < p->stride_down; part++) {
         const int32_t low = within(words_above(p, part, 0) - top, begin, end);
@@ -182,17 +183,17 @@ void depthwise_fill_strips(const depthwise_conv2d_s8_params *p, const int8_t *in
         }
         to += low;
         for (int32_t group = 0; group < p->groups; group++) {
-            int32_t column = group * p->group_step - p->pad_across;
+            int32_t column = group * p->group_step + origin;
 
             for (int32_t strips = p->group_strips; strips > 0; strips--) {
                 strip_source source = {padding, padding, 0, 0};
 
                 if (is_inside(column, p->size_across)) {
-                    source.first = row + column * p->input_across;
+                    source.first = row + column % p->held_across * p->input_across;
                     source.first_step = step;
                 }
                 if (is_inside(column + p->pair_step, p->size_across)) {
-                    source.second = row + (column + p->pair_step) * p->input_across;
+                    source.second = row + (column + p->pair_step) % p->held_across * p->input_across;
                     source.second_step = step;
                 }
                 /* Strips of nothing but padding are never written by a channel. */
@@ -247,7 +248,7 @@ void depthwise_offsets(const depthwise_conv2d_s8_params *p, tap_pair *table)
 }
 
 void depthwise_over_planes(const depthwise_conv2d_s8_params *params, const int8_t *input, const int8_t *weights,
-                           const int32_t *bias, const requant_s8 *requant, int32_t *scratch, int8_t *output,
+                           const int32_t *bias, const requant_s8 *requant, int32_t *scratch, int32_t origin, int8_t *output,
                            depthwise_plane_function *function)
 {
     const depthwise_conv2d_s8_params *const p = params;
@@ -274,12 +275,10 @@ void depthwise_over_planes(const depthwise_conv2d_s8_params *params, const int8_
                 .output = output + row * p->output_down + outputs,
             };
 
-            const int32_t begin = row > 0 ? p->kept_rows : 0;
-
             if (row > 0) {
                 keep_rows(p, lanes, planes);
             }
-            depthwise_fill_strips(p, input + channel, lanes, planes, row, begin, rows + p->kept_rows);
+            depthwise_fill_strips(p, input + channel, lanes, planes, origin, row, rows + p->kept_rows);
             for (int32_t lane = 0; lane < lanes; lane++) {
                 for (int32_t i = 0; i < p->channel_multiplier; i++) {
                     plane.bias = bias[outputs + lane * p->channel_multiplier + i];

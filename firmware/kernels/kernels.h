@@ -51,7 +51,8 @@ typedef struct {
     int32_t input_down, input_across, output_down, output_across;
     int32_t rows, columns; /* of the output, along down and across */
     int32_t kernel_down, kernel_across;
-    int32_t stride_down, dilation_down, pad_down, pad_across;
+    int32_t stride_down, dilation_down, pad_down;
+    int32_t held_across; /* element x of the input along across lies at place x % held_across */
     int32_t pairs; /* words that the taps of a kernel row take */
     int32_t groups, group_strips, group_step, strip_step, pair_step;
     int32_t odd, step_even, step_odd; /* odd: whether every second column begins with a strip's second pixel */
@@ -138,13 +139,16 @@ typedef struct {
  * Rows `first_row` to `end_row` - 1 of the output, written from `output` on. `filters` is a stream of firmware/packing.py
  * (as in the next two), for patches in the order kernel row, kernel column, channel.
  *
+ * Row y of the input lies at row y % input_rows of `input`: input_rows is the input's height, or less if only as many rows
+ * are there as these output rows still need.
+ *
  * Output positions are computed in the order of memory, four at a time (the last ones may be fewer): all that four need
  * of the input is read before the first of their bytes is written. So the output may share bytes with the input as long
  * as no position's outputs reach what a later position still reads. Scratch: 9 bytes for each value of a patch, their
  * number rounded up to a multiple of 4.
  */
 void conv2d_s8(const conv2d_s8_params *params, const int8_t *input, const int32_t *filters, int32_t *scratch,
-               int32_t first_row, int32_t end_row, int8_t *output);
+               int32_t input_rows, int32_t first_row, int32_t end_row, int8_t *output);
 
 /*
  * A convolution with a kernel of one pixel and stride 1 over `pixels` positions. It reads and writes in the order that
@@ -155,14 +159,16 @@ void pointwise_s8(const pointwise_s8_params *params, const int8_t *input, const 
 
 /*
  * Weights (output channels, kernel down, kernel across), bias with the zero point folded in and requantisation per output
- * channel. The output may lie exactly over an input of its own shape.
+ * channel. The output may lie exactly over an input of its own shape. The window of the first output along across begins
+ * at `origin`: less than 0 where it begins with padding.
  */
 void depthwise_conv2d_s8(const depthwise_conv2d_s8_params *params, const int8_t *input, const int8_t *weights,
-                         const int32_t *bias, const requant_s8 *requant, int32_t *scratch, int8_t *output);
+                         const int32_t *bias, const requant_s8 *requant, int32_t *scratch, int32_t origin,
+                         int8_t *output);
 
 /* The same for kernels of 3x3, strides and dilations of 1. */
 void depthwise3_s8(const depthwise3_s8_params *params, const int8_t *input, const int8_t *weights, const int32_t *bias,
-                   const requant_s8 *requant, int32_t *scratch, int8_t *output);
+                   const requant_s8 *requant, int32_t *scratch, int32_t origin, int8_t *output);
 
 /* A depthwise convolution with a kernel of one pixel and stride 1; may write over an input of the output's shape. */
 void channelwise_s8(const channelwise_s8_params *params, const int8_t *input, const int8_t *weights,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from nas import units
-from nas.cli.options import BudgetText, Network, TargetName
+from nas.cli.options import BudgetText, FitRam, Network, TargetName
 from nas.cli.output import Json, Output, Quiet, table
 
 if TYPE_CHECKING:
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def estimate(
-    network: Network, target: TargetName, budget: BudgetText = None, json: Json = False, quiet: Quiet = False
+    network: Network,
+    target: TargetName,
+    budget: BudgetText = None,
+    fit_ram: FitRam = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Estimate memory, time and energy of a network on a microcontroller."""
     from estimators import Budget, default_budget, load_target, violations
@@ -24,10 +29,10 @@ def estimate(
     chip = load_target(target)
     bounds = {"chip": default_budget(chip)} | ({"budget": Budget.parse(budget)} if budget is not None else {})
     graph = find_graph(network)
-    resources = api.estimate(graph, target)
+    resources = api.estimate(graph, target, fit_ram=fit_ram)
     broken = {whose: violations(resources, limit) for whose, limit in bounds.items()}
     fits = all(excess <= 0 for part in broken.values() for excess in part.values())
-    document = {"network": graph.name or network, "target": target, **resources.to_dict()}
+    document = {"network": graph.name or network, "target": target, "fit_ram": fit_ram, **resources.to_dict()}
     document |= {"fits": fits, "violations": broken}
     Output(json, quiet).result(document, _lines(resources, bounds, broken, chip.title))
 

@@ -10,7 +10,7 @@ import typer
 
 from nas import units
 from nas.cli import errors
-from nas.cli.options import DataRoot, Model, TargetName
+from nas.cli.options import DataRoot, FitRam, Model, TargetName
 from nas.cli.output import Json, Output, Quiet, table
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def export(
     task: Task = None,
     vectors: Count = None,
     name: Annotated[str, typer.Option("--name", help="Prefix of the C functions.")] = "model",
+    fit_ram: FitRam = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export even if it was changed.")] = False,
     data: DataRoot = None,
     json: Json = False,
@@ -45,7 +46,9 @@ def export(
     trained = find_model(model)
     found = without_dead_channels(trained)
     images = api.task_of(found, task, data)
-    folder = api.export(found, target, out, task=images, vectors=vectors, name=name, overwrite=overwrite, data=data)
+    folder = api.export(
+        found, target, out, task=images, vectors=vectors, name=name, overwrite=overwrite, data=data, fit_ram=fit_ram
+    )
     manifest = read_manifest(folder)
     predicted = manifest["predicted"]
     shown = ("sram_bytes", "flash_bytes", "cycles", "seconds", "joules")

@@ -17,6 +17,9 @@ Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="A model .int8, or RUN[:NUMBER|:best], by validation accuracy.")
 ]
 TargetName = Annotated[str, typer.Option("--target", "-t", help="Microcontroller, see `nas targets`.")]
+FitRam = Annotated[
+    bool, typer.Option("--fit-ram", help="Compute parts of the network row by row where that takes less memory.")
+]
 BudgetText = Annotated[
     str | None,
     typer.Option("--budget", "-b", help="Upper bounds, as sram_bytes=64KiB,flash_bytes=200kB,macs=1M,seconds=10ms."),

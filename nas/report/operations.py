@@ -30,8 +30,9 @@ class OnTarget:
 
     An operation with a ``step`` (its position) has that step's ``cycles`` and ``live_bytes``, the arena's bytes that
     hold something while it runs; ``in_place`` names the input that it writes over, ``overlaps`` the one that its output
-    shares some bytes with. One without a step costs nothing: it is ``free`` where its output is another name for its
-    input's bytes, or ``fused_into`` the operation that reads it. A front end has no step either, but ``cycles``.
+    shares some bytes with; one ``by_rows`` takes turns with its neighbours, row by row. One without a step costs
+    nothing: it is ``free`` where its output is another name for its input's bytes, or ``fused_into`` the operation that
+    reads it. A front end has no step either, but ``cycles``.
     """
 
     step: int | None = None
@@ -39,6 +40,7 @@ class OnTarget:
     live_bytes: int | None = None
     in_place: str | None = None
     overlaps: str | None = None
+    by_rows: bool = False
     free: bool = False
     fused_into: str | None = None
 
@@ -54,6 +56,8 @@ class OnTarget:
             return f"fused into {self.fused_into}"
         if self.free:
             return "free: its input's bytes"
+        if self.by_rows:
+            return "row by row"
         return "in place" if self.in_place else "overlaps its input" if self.overlaps else ""
 
 
@@ -203,6 +207,7 @@ def _of_step(plan: Plan, index: int, step: Step) -> OnTarget:
         live_bytes=live_bytes(plan, index),
         in_place=step.in_place,
         overlaps=step.overlaps,
+        by_rows=step.by_rows,
     )
 
 

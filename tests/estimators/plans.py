@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
-
 from estimators import Plan, load_target, lower
 from search_spaces import GraphBuilder
 from search_spaces.ops import Add, Mul, Scale, UpsampleNearest
@@ -40,13 +38,20 @@ def check(plan: Plan) -> None:
     written = {graph.input: graph.input}
     for op in graph.ops:
         written[op.output] = written[op.inputs[0]] if isinstance(op, Scale) else op.output
+    rings = {name: rows for segment in plan.segments for name, rows in segment.rings.items()}
+    begins, ends = check_segments(plan)
     for name, place in places.items():
-        assert place.size == int(np.prod(graph.shapes[name]))
+        rows, columns, channels = graph.shapes[name]
+        assert place.size == rings.get(written[name], rows) * columns * channels
         assert place.offset % 4 == 0
         assert place.offset + place.size <= plan.arena_bytes
         assert place == places[written[name]]
         assert plan.sources[name] == written[name]
     own = [name for name in places if written[name] == name]
+    first = {step.op.output: begins[index] for index, step in enumerate(plan.steps)} | {graph.input: 0}
+    last = {name: ends[index] for index, step in enumerate(plan.steps) for name in step.reads}
+    last[written[graph.output]] = len(plan.steps) - 1
+    assert {name: (places[name].first, places[name].last) for name in own} == {n: (first[n], last[n]) for n in own}
     same = {(step.in_place, step.op.output) for step in plan.steps if step.in_place is not None}
     partly = {(step.overlaps, step.op.output) for step in plan.steps if step.overlaps is not None}
     for index, step in enumerate(plan.steps):
@@ -56,8 +61,8 @@ def check(plan: Plan) -> None:
         for a, b in itertools.combinations(alive, 2):
             (_, low_end), (high, _) = sorted((places[n].offset, places[n].offset + places[n].size) for n in (a, b))
             if (a, b) in same | partly:
-                assert b == step.op.output
-                assert places[a].last == places[b].first == index
+                assert b == plan.steps[ends[index]].op.output
+                assert (places[a].last, places[b].first) == (ends[index], begins[index])
                 assert low_end > high, "they do share bytes"
             else:
                 assert low_end <= high, (a, b)
@@ -71,6 +76,23 @@ def check(plan: Plan) -> None:
         if step.scratch_bytes:
             assert all(end <= places[n].offset or places[n].offset + places[n].size <= scratch for n in alive)
     check_fused(plan, fused)
+
+
+def check_segments(plan: Plan) -> tuple[list[int], list[int]]:
+    """First and last step of those that every step takes turns with; what a ring holds is theirs alone."""
+    begins, ends = list(range(len(plan.steps))), list(range(len(plan.steps)))
+    for segment in plan.segments:
+        inside = range(segment.first, segment.end)
+        assert len(inside) == len(segment.paces) > 1
+        for index in inside:
+            assert begins[index] == ends[index] == index, "segments do not overlap"
+            begins[index], ends[index] = inside[0], inside[-1]
+        assert list(segment.rings) == [plan.steps[index].op.output for index in inside[:-1]]
+        for index, step in enumerate(plan.steps):
+            assert index in inside or not any(name in segment.rings for name in step.reads)
+    for index, step in enumerate(plan.steps):
+        assert step.by_rows == (begins[index] < ends[index])
+    return begins, ends
 
 
 def check_fused(plan: Plan, fused: set[str]) -> None:

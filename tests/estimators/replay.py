@@ -1,8 +1,9 @@
 """Replays a plan byte by byte on a memory of tags: every byte says which tensor's which byte it holds.
 
 Each step is a list of turns, in each of which its kernel reads some bytes and then writes some, in the order that
-``firmware/kernels/kernels.h`` documents. A read that finds another tag than the one it looks for proves the plan wrong.
-Where a kernel may take more or less at a time, ``group`` says how much.
+``firmware/kernels/kernels.h`` documents. Steps of a segment come row by row, as ``model.c`` has them: tick by tick,
+and in each every step whose turn it is makes its row. A read that finds another tag than
+the one it looks for proves the plan wrong. Where a kernel may take more or less at a time, ``group`` says how much.
 """
 
 from __future__ import annotations
@@ -42,45 +43,73 @@ class Clobbered(AssertionError):
 
 def replay(plan: Plan, group: int = 1) -> None:
     """Raises Clobbered where a step, or who reads the output in the end, finds something else than was written."""
+    graph = plan.graph
     memory = np.full(plan.arena_bytes, -1, np.int64)
     number = {name: index for index, name in enumerate(plan.placements)}
+    rings = {name: rows for segment in plan.segments for name, rows in segment.rings.items()}
+
+    def where(name: str, places: Bytes) -> Bytes:
+        """Where bytes of a tensor lie in the arena; one that a ring takes in has few rows."""
+        source = plan.sources[name]
+        _, width, channels = graph.shapes[source]
+        row, rest = np.divmod(places, width * channels)
+        within = row % rings.get(source, graph.shapes[source][0]) * width * channels + rest
+        assert within.max(initial=0) < plan.placements[name].size
+        return plan.placements[name].offset + within
 
     def tags(name: str, places: Bytes) -> Bytes:
         return number[plan.sources[name]] * _TENSOR + places
 
     def write(name: str, places: Bytes) -> None:
-        memory[plan.placements[name].offset + places] = tags(name, places)
+        memory[where(name, places)] = tags(name, places)
 
     def check(name: str, places: Bytes, reader: str) -> None:
-        found, expected = memory[plan.placements[name].offset + places], tags(name, places)
+        found, expected = memory[where(name, places)], tags(name, places)
         if not np.array_equal(found, expected):
             raise Clobbered(f"{reader} reads {name}: {np.count_nonzero(found != expected)} bytes are something else's")
 
-    graph = plan.graph
     write(graph.input, np.arange(np.prod(graph.input_shape)))
-    for step in plan.steps:
+    written: dict[str, list[Bytes]] = {step.op.output: [] for step in plan.steps}
+    for step, rows in _calls(plan):
         scratch = slice(step.scratch_offset, step.scratch_offset + step.scratch_bytes)
-        written = []
-        for reads, writes in turns(graph, step, group):
+        for reads, writes in turns(graph, step, group, rows):
             for name, places in reads:
                 check(name, places, step.op.output)
             memory[scratch] = SCRATCH
             write(step.op.output, writes)
-            written.append(writes)
-        everything = np.sort(np.concatenate(written))
-        assert np.array_equal(everything, np.arange(np.prod(graph.shapes[step.op.output]))), "each byte written once"
+            written[step.op.output].append(writes)
+    for name, parts in written.items():
+        everything = np.sort(np.concatenate(parts))
+        assert np.array_equal(everything, np.arange(np.prod(graph.shapes[name]))), "each byte written once"
     output = plan.sources[graph.output]
     check(output, np.arange(np.prod(graph.output_shape)), "the user")
 
 
-def turns(graph: Graph, step: Step, group: int) -> Iterator[Turn]:
-    """What the kernel of a step reads and writes, turn by turn."""
+def _calls(plan: Plan) -> Iterator[tuple[Step, range]]:
+    """The calls of all kernels in order, with the rows of the output that each makes."""
+    begun = {segment.first: segment for segment in plan.segments}
+    inside = {index for segment in plan.segments for index in range(segment.first, segment.end)}
+    for index, step in enumerate(plan.steps):
+        if index in begun:
+            segment = begun[index]
+            for tick in range(segment.ticks):
+                for follower, pace in zip(plan.steps[segment.first : segment.end], segment.paces, strict=True):
+                    row, rest = divmod(tick - pace.delay, pace.every)
+                    if not rest and 0 <= row < pace.rows:
+                        yield follower, range(row, row + 1)
+        elif index not in inside:
+            yield step, range(plan.graph.shapes[step.op.output][0])
+
+
+def turns(graph: Graph, step: Step, group: int, rows: range) -> Iterator[Turn]:
+    """What the kernel of a step reads and writes to make some rows of its output, turn by turn."""
     op, out = step.op, graph.shapes[step.op.output]
     source, shape = step.reads[0], graph.shapes[step.reads[0]]
+    pixels = range(rows.start * out[1], rows.stop * out[1])
     if isinstance(op, Conv2D):
-        yield from _pixel_groups(op, source, shape, out, group)
+        yield from _pixel_groups(op, source, shape, out, group, pixels)
     elif isinstance(op, MaxPool | AvgPool):
-        for pixel in range(out[0] * out[1]):
+        for pixel in pixels:
             yield from _channel_groups(source, _taps(op, shape, divmod(pixel, out[1])), pixel, shape, group)
     elif isinstance(op, UpsampleNearest):
         for pixel in range(out[0] * out[1]):
@@ -88,7 +117,10 @@ def turns(graph: Graph, step: Step, group: int) -> Iterator[Turn]:
             tap = y * shape[0] // out[0] * shape[1] + x * shape[1] // out[1]
             yield from _channel_groups(source, np.array([tap]), pixel, shape, group)
     elif isinstance(op, DepthwiseConv2D):
-        yield from _planes(op, source, shape, out, group, in_place=step.in_place is not None)
+        if step.by_rows:
+            yield from _channelwise_rows(op, source, shape, out, group, rows)
+        else:
+            yield from _planes(op, source, shape, out, group, in_place=step.in_place is not None)
     elif isinstance(op, FullyConnected):
         everything = np.arange(np.prod(shape))
         for first in range(0, op.units, group):
@@ -96,13 +128,13 @@ def turns(graph: Graph, step: Step, group: int) -> Iterator[Turn]:
     elif isinstance(op, Add | Mul):
         shapes = [graph.shapes[name] for name in step.reads]
         operands = [_nearest(operand, out) for operand in shapes]
-        count = int(np.prod(out))
-        for first in range(0, count, group):
-            part = slice(first, min(first + group, count))
-            yield [(n, operand[part]) for n, operand in zip(step.reads, operands, strict=True)], np.arange(count)[part]
+        end = pixels.stop * out[2]
+        for first in range(pixels.start * out[2], end, group):
+            part = np.arange(first, min(first + group, end))
+            yield [(n, operand[part]) for n, operand in zip(step.reads, operands, strict=True)], part
     else:  # Sigmoid by table; Softmax reads a row of channels as a whole and once more, element by element
-        for row in range(out[0] * out[1]):
-            places = np.arange(row * out[2], (row + 1) * out[2])
+        for pixel in pixels:
+            places = np.arange(pixel * out[2], (pixel + 1) * out[2])
             yield [(source, places)], places[:0]
             for place in places:
                 yield [(source, places[place - places[0] :])], np.array([place])
@@ -117,11 +149,10 @@ def _taps(op: Conv2D | MaxPool | AvgPool, shape: Shape, position: tuple[int, int
     return np.array([y * shape[1] + x for y, x in product(*axes)], np.int64)
 
 
-def _pixel_groups(op: Conv2D, source: str, shape: Shape, out: Shape, group: int) -> Iterator[Turn]:
+def _pixel_groups(op: Conv2D, source: str, shape: Shape, out: Shape, group: int, pixels: range) -> Iterator[Turn]:
     """Several output pixels at a time, in the order of memory, with all their filters."""
-    pixels = out[0] * out[1]
-    for first in range(0, pixels, group):
-        few = range(first, min(first + group, pixels))
+    for first in pixels[::group]:
+        few = range(first, min(first + group, pixels.stop))
         taps = np.concatenate([_taps(op, shape, divmod(pixel, out[1])) for pixel in few])
         reads = (taps[:, None] * shape[2] + np.arange(shape[2])).ravel()
         yield [(source, reads)], np.arange(first * out[2], (few[-1] + 1) * out[2])
@@ -146,6 +177,21 @@ def _planes(op: DepthwiseConv2D, source: str, shape: Shape, out: Shape, group: i
             reads = _rows(max(read, 0), max(needed, read), shape, channels)
             read = max(needed, read)
             yield [(source, reads)], _rows(y, y + 1, out, outputs)
+
+
+def _channelwise_rows(
+    op: DepthwiseConv2D, source: str, shape: Shape, out: Shape, group: int, rows: range
+) -> Iterator[Turn]:
+    """Rows of the output, each several channels at a time."""
+    before = window(shape[0], op.kernel[0], op.stride[0], op.dilation[0], op.padding)[1]
+    for y in rows:
+        top = y * op.stride[0] - before
+        taps = [row for row in range(top, top + op.kernel[0] * op.dilation[0], op.dilation[0]) if 0 <= row < shape[0]]
+        for first in range(0, shape[2], group):
+            channels = np.arange(first, min(first + group, shape[2]))
+            outputs = np.arange(first * op.multiplier, (channels[-1] + 1) * op.multiplier)
+            reads = [_rows(row, row + 1, shape, channels) for row in taps]
+            yield [(source, np.concatenate([np.arange(0), *reads]))], _rows(y, y + 1, out, outputs)
 
 
 def _rows(first: int, end: int, shape: Shape, channels: Bytes) -> Bytes:

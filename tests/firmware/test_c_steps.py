@@ -115,7 +115,7 @@ def test_calls_name_tensors_in_the_plan_s_order_and_place() -> None:
     plan = lower(model.graph, load_target("stm32l4r9"))
     first, second = calls(model, plan)
     scratch = f"arena + {plan.steps[0].scratch_offset // 4}"
-    assert first.arguments == ("&params_0", "TENSOR_0", "filters_0", scratch, "0", "4", "TENSOR_1")
+    assert first.arguments == ("&params_0", "TENSOR_0", "filters_0", scratch, "4", "0", "4", "TENSOR_1")
     assert second.arguments == ("&params_1", "TENSOR_1", "TENSOR_0", "TENSOR_2")
     assert first.comment == "0: Conv2D conv0: 4x4x2 to 4x4x2, 576 MACs"
     assert second.comment.startswith("1: Add add1: 4x4x2 and 4x4x2 to 4x4x2, over ")

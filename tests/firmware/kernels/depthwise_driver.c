@@ -11,7 +11,7 @@ enum { GENERAL, THREE, CHANNELWISE };
 
 /* Sizes in bytes. */
 typedef struct {
-    int32_t kernel, params, input, weights, bias, requant, scratch, output, in_place;
+    int32_t kernel, params, input, weights, bias, requant, scratch, output, in_place, origin;
 } job;
 
 static void *room(size_t size)
@@ -46,10 +46,10 @@ static void run(const job *j)
 
     switch (j->kernel) {
     case GENERAL:
-        depthwise_conv2d_s8(params, input, weights, bias, requant, scratch, output);
+        depthwise_conv2d_s8(params, input, weights, bias, requant, scratch, j->origin, output);
         break;
     case THREE:
-        depthwise3_s8(params, input, weights, bias, requant, scratch, output);
+        depthwise3_s8(params, input, weights, bias, requant, scratch, j->origin, output);
         break;
     default:
         channelwise_s8(params, input, weights, bias, requant, output);

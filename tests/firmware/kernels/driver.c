@@ -30,6 +30,7 @@ static void *received(size_t size)
 static void run(const job *j)
 {
     void *const params = received((size_t)j->params);
+    const conv2d_s8_params *const conv = params;
     int32_t *const filters = received((size_t)j->filters);
     int8_t *const input = received((size_t)j->input);
     int32_t *const scratch = malloc((size_t)j->scratch);
@@ -48,7 +49,7 @@ static void run(const job *j)
     }
     switch (j->kernel) {
     case CONV2D:
-        conv2d_s8(params, from, filters, scratch, j->first, j->end, output);
+        conv2d_s8(params, from, filters, scratch, conv->window.input_height, j->first, j->end, output);
         break;
     case POINTWISE:
         pointwise_s8(params, from, filters, scratch, j->pixels, output);

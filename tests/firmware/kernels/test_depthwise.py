@@ -67,7 +67,7 @@ class Driver:
         params = np.array(integers(c_depthwise.values(model, op)), np.int32)
         blocks = [array.tobytes() for array in (params, image, *c_depthwise.tables(model, op))]
         sizes = [*map(len, blocks), scratch_bytes(kernel, op, model.graph.input_shape), int(np.prod(shape))]
-        job = struct.pack("<9i", KERNELS.index(kernel), *sizes, in_place)
+        job = struct.pack("<10i", KERNELS.index(kernel), *sizes, in_place, c_depthwise.origin(model, op))
         stdin, stdout, stderr = self.process.stdin, self.process.stdout, self.process.stderr
         assert stdin is not None
         assert stdout is not None

@@ -29,6 +29,13 @@ def test_document(nas: Nas) -> None:
     assert document["fits"] is True
 
 
+def test_fit_ram_takes_less_memory(nas: Nas) -> None:
+    words = ("estimate", "mlperf-ic-resnet8", "-t", "stm32l4r9", "--json")
+    document, fitted = nas(*words).document, nas(*words, "--fit-ram").document
+    assert (document["fit_ram"], fitted["fit_ram"]) == (False, True)
+    assert fitted["arena_bytes"] <= 24_000 < document["arena_bytes"]
+
+
 def test_budget_decides_whether_it_fits(nas: Nas) -> None:
     words = ("estimate", "mlperf-kws-dscnn", "-t", "stm32l4r9", "--budget", "macs=1M,sram_bytes=64KiB")
     document = nas(*words, "--json").document

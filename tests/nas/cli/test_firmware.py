@@ -64,6 +64,14 @@ def test_dead_channels_are_left_out(nas: Nas, digits_model: Int8Model, tmp_path:
     assert nas("validate", "out").code == 0
 
 
+def test_export_that_fits_ram_says_so(nas: Nas, model_file: Path, tmp_path: Path) -> None:
+    words = ("export", str(model_file), "-t", "stm32l4r9", "--json", "--out")
+    modes = [
+        nas(*words, str(tmp_path / name), *more).document["mode"] for name, more in (("a", ()), ("b", ("--fit-ram",)))
+    ]
+    assert modes == ["speed", "ram"]
+
+
 def test_validate_document(nas: Nas, model_file: Path) -> None:
     assert nas("export", model_file, "-t", "stm32l4r9", "-o", "out", "--vectors", 5).code == 0
     ended = nas("validate", "out", "--json")

@@ -63,6 +63,14 @@ def test_live_bytes_by_hand() -> None:
     assert told == ["", "", "overlaps its input", "in place"]
 
 
+def test_steps_that_take_turns_say_so() -> None:
+    builder = GraphBuilder((8, 8, 2))
+    builder.dense(builder.conv(builder.conv(builder.input, 32, 3), 2, 3), 3)
+    plan = lower(builder.build(), load_target(TARGET), "ram")
+    told = [row.on_target.note for row in Anatomy("by rows", plan.graph, plan).rows[1:] if row.on_target]
+    assert told == ["row by row", "row by row", ""]
+
+
 def test_what_the_plan_does_with_a_condenser() -> None:
     anatomy = take_apart(condenser(), TARGET)
     by_kind = {row.kind: row for row in anatomy.rows}
