@@ -126,7 +126,7 @@ static void plane3(const depthwise_conv2d_s8_params *p, const depthwise_plane *p
 }
 
 void depthwise3_s8(const depthwise3_s8_params *params, const int8_t *input, const int8_t *weights, const int32_t *bias,
-                   const requant_s8 *requant, int32_t *scratch, int8_t *output)
+                   const requant_s8 *requant, int32_t *scratch, int32_t origin, int8_t *output)
 {
-    depthwise_over_planes(params, input, weights, bias, requant, scratch, output, plane3);
+    depthwise_over_planes(params, input, weights, bias, requant, scratch, origin, output, plane3);
 }

@@ -308,7 +308,8 @@ static void plane_any(const depthwise_conv2d_s8_params *p, const depthwise_plane
 }
 
 void depthwise_conv2d_s8(const depthwise_conv2d_s8_params *params, const int8_t *input, const int8_t *weights,
-                         const int32_t *bias, const requant_s8 *requant, int32_t *scratch, int32_t origin, int8_t *output)
+                         const int32_t *bias, const requant_s8 *requant, int32_t *scratch, int32_t origin,
+                         int8_t *output)
 {
     depthwise_offsets(params, (tap_pair *)scratch);
     depthwise_over_planes(params, input, weights, bias, requant, scratch, origin, output, plane_any);

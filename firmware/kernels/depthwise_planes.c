@@ -248,8 +248,8 @@ void depthwise_offsets(const depthwise_conv2d_s8_params *p, tap_pair *table)
 }
 
 void depthwise_over_planes(const depthwise_conv2d_s8_params *params, const int8_t *input, const int8_t *weights,
-                           const int32_t *bias, const requant_s8 *requant, int32_t *scratch, int32_t origin, int8_t *output,
-                           depthwise_plane_function *function)
+                           const int32_t *bias, const requant_s8 *requant, int32_t *scratch, int32_t origin,
+                           int8_t *output, depthwise_plane_function *function)
 {
     const depthwise_conv2d_s8_params *const p = params;
     const int32_t kernel = p->kernel_down * p->kernel_across;

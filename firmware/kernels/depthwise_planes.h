@@ -42,13 +42,13 @@ typedef void depthwise_plane_function(const depthwise_conv2d_s8_params *params, 
 
 /* Calls `function` for each band of each output channel. Scratch begins with the table, planes follow. */
 void depthwise_over_planes(const depthwise_conv2d_s8_params *params, const int8_t *input, const int8_t *weights,
-                           const int32_t *bias, const requant_s8 *requant, int32_t *scratch, int32_t origin, int8_t *output,
-                           depthwise_plane_function *function);
+                           const int32_t *bias, const requant_s8 *requant, int32_t *scratch, int32_t origin,
+                           int8_t *output, depthwise_plane_function *function);
 
 /*
- * Copies the image, across from `origin` on, into the words before `end` of every part of every strip, but for those that
- * a band below the first one keeps; padding left out. `top` words of each part lie above the strips: as many as the
- * band's first output row.
+ * Copies the image, across from `origin` on, into the words before `end` of every part of every strip, but for those
+ * that a band below the first one keeps; padding left out. `top` words of each part lie above the strips: as many as
+ * the band's first output row.
  */
 void depthwise_fill_strips(const depthwise_conv2d_s8_params *p, const int8_t *input, int32_t lanes, int32_t *planes,
                            int32_t origin, int32_t top, int32_t end);
