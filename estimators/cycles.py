@@ -53,6 +53,9 @@ cut_runs      convolutions: runs of a single position, copied with care: a borde
 copies, taps  convolutions: words so copied, or in word_runs; values of runs shorter than a word
 fill_runs     convolutions: runs of a single position that are nothing but padding
 fills         convolutions: values of padding in all of them
+taps          weights of 4 bits, pointwise: steps of four inputs of the four positions, added up
+words         weights of 4 bits, dense: pairs of words of inputs, added up; lone_taps inputs that are left over
+word_runs     weights of 4 bits, dense: groups of units, if inputs make whole words
 ============  ====================================================================================================
 
 The loops are those of ``firmware/kernels/*.c``; the prices are ``[cycles]`` in the target's file.
@@ -130,6 +133,14 @@ def _fully_connected(op: Op, shapes: Shapes, out: Shape) -> Terms:
     return matmul.fully_connected(op, shapes[0], out)
 
 
+def _pointwise_s4(op: Op, shapes: Shapes, out: Shape) -> Terms:
+    return matmul.pointwise_s4(op, shapes[0], out)
+
+
+def _fully_connected_s4(op: Op, shapes: Shapes, out: Shape) -> Terms:
+    return matmul.fully_connected_s4(op, shapes[0], out)
+
+
 def _pool(op: Op, shapes: Shapes, out: Shape) -> Terms:
     assert isinstance(op, MaxPool | AvgPool)
     return pooling.counts(op, shapes[0], out)
@@ -147,10 +158,12 @@ def _upsample(op: Op, shapes: Shapes, out: Shape) -> Terms:
 TERMS: Final[dict[Kernel, Callable[[Op, Shapes, Shape], Terms]]] = {
     "conv2d_s8": _conv2d,
     "pointwise_s8": _pointwise,
+    "pointwise_s4": _pointwise_s4,
     "depthwise_conv2d_s8": _depthwise,
     "depthwise3_s8": _depthwise,
     "channelwise_s8": _depthwise,
     "fully_connected_s8": _fully_connected,
+    "fully_connected_s4": _fully_connected_s4,
     "max_pool_s8": _pool,
     "avg_pool_s8": _pool,
     "upsample_nearest_s8": _upsample,

@@ -27,10 +27,12 @@ ROW_CODE_BYTES: Final = 52
 PARAMS_BYTES: Final[dict[Kernel, int]] = {
     "conv2d_s8": 76,
     "pointwise_s8": 24,
+    "pointwise_s4": 24,
     "depthwise_conv2d_s8": 136,
     "depthwise3_s8": 136,
     "channelwise_s8": 28,
     "fully_connected_s8": 24,
+    "fully_connected_s4": 24,
     "max_pool_s8": 52,
     "avg_pool_s8": 52,
     "upsample_nearest_s8": 20,
@@ -44,6 +46,10 @@ PARAMS_BYTES: Final[dict[Kernel, int]] = {
 
 _BY_FILTER: Final[frozenset[Kernel]] = frozenset({"conv2d_s8", "pointwise_s8", "fully_connected_s8"})
 """Kernels whose filters are padded to words one by one; they read biases and requantisation between them."""
+
+_BY_PAIR: Final[frozenset[Kernel]] = frozenset({"pointwise_s4", "fully_connected_s4"})
+"""Kernels of weights of 4 bits: a byte for each input of two filters, padded to words; a filter left over has bytes of
+its own. ``Flash.weights`` counts half a byte for each weight, rounded up."""
 
 _BY_TAP: Final[frozenset[Kernel]] = frozenset({"depthwise_conv2d_s8", "depthwise3_s8", "channelwise_s8"})
 """Kernels whose weights are one table, followed by one of biases and one for requantisation."""
@@ -75,11 +81,14 @@ def flash(plan: Plan) -> Flash:
         tables += PARAMS_BYTES[kernel]
         text += code.calls[kernel] + (ROW_CODE_BYTES if step.by_rows else 0)
         used.update(sources_of(kernel, plan.target.dsp))
-        if kernel in _BY_FILTER or kernel in _BY_TAP:
+        if kernel in _BY_FILTER or kernel in _BY_PAIR or kernel in _BY_TAP:
             out = shapes[op.output]
             channels = out[2]
             count = op.params((shapes[op.inputs[0]],), out) - channels
             padded = channels * aligned(count // channels) if kernel in _BY_FILTER else aligned(count)
+            if kernel in _BY_PAIR:
+                padded = -(-channels // 2) * aligned(count // channels)
+                count = -(-count // 2)
             weights += count
             bias += BIAS_BYTES * channels
             tables += REQUANTISATION_BYTES * channels + padded - count

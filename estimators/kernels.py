@@ -22,10 +22,12 @@ from search_spaces.ops import (
 Kernel = Literal[
     "conv2d_s8",
     "pointwise_s8",
+    "pointwise_s4",
     "depthwise_conv2d_s8",
     "depthwise3_s8",
     "channelwise_s8",
     "fully_connected_s8",
+    "fully_connected_s4",
     "max_pool_s8",
     "avg_pool_s8",
     "upsample_nearest_s8",
@@ -89,6 +91,10 @@ TERMS_OF: Final[dict[Kernel, tuple[Term, ...]]] = {
         *("macs", "runs", "chunks", "signed_outputs", "groups", "lone_macs", "lone_outputs"),
         *("words", "word_runs", "lone_words", "tiles", "calls"),
     ),
+    "pointwise_s4": (
+        *("macs", "runs", "signed_outputs", "groups", "lone_macs", "lone_outputs"),
+        *("taps", "words", "word_runs", "lone_words", "tiles", "calls"),
+    ),
     "depthwise_conv2d_s8": (
         *("taps", "tiles", "signed_tiles", "columns", "channels", "weights", "rows", "groups", "copies", "word_runs"),
         *("lone_words", "lone_runs", "strips", "fills", "fill_runs", "moved", "moved_runs", "offsets", "calls"),
@@ -100,6 +106,10 @@ TERMS_OF: Final[dict[Kernel, tuple[Term, ...]]] = {
     "channelwise_s8": ("outputs", "signed_outputs", "channels", "calls"),
     "fully_connected_s8": (
         *("macs", "pairs", "lone_macs", "word_runs", "taps", "turns", "outputs", "groups", "inputs", "calls"),
+    ),
+    "fully_connected_s4": (
+        *("macs", "pairs", "lone_macs", "word_runs", "taps", "turns", "words", "lone_taps"),
+        *("outputs", "groups", "calls"),
     ),
     "max_pool_s8": (
         *("pairs", "singles", "turns", "short_turns", "groups", "word_runs"),
@@ -153,8 +163,9 @@ IN_PLACE: Final[frozenset[Kernel]] = frozenset({"add_s8", "mul_s8", "lookup_s8",
 
 
 SOURCES_OF: Final[dict[Kernel, tuple[str, ...]]] = {
-    "conv2d_s8": ("conv2d_s8.c", "matmul_s8.c"),
-    "pointwise_s8": ("pointwise_s8.c", "matmul_s8.c"),
+    "conv2d_s8": ("conv2d_s8.c", "matmul_s8.c", "matmul_common.c"),
+    "pointwise_s8": ("pointwise_s8.c", "matmul_s8.c", "matmul_common.c"),
+    "pointwise_s4": ("pointwise_s4.c", "matmul_s4.c", "matmul_common.c"),
     "add_s8": ("add_s8.c", "add_run_s8.c"),
     "depthwise_conv2d_s8": ("depthwise_conv2d_s8.c", "depthwise_planes.c"),
     "depthwise3_s8": ("depthwise3_s8.c", "depthwise_planes.c"),
@@ -166,6 +177,8 @@ SOURCES_OF: Final[dict[Kernel, tuple[str, ...]]] = {
 SCALAR_SOURCES: Final[dict[str, str]] = {
     "matmul_s8.c": "matmul_scalar.c",
     "depthwise3_s8.c": "depthwise3_scalar.c",
+    "matmul_s4.c": "matmul_s4_scalar.c",
+    "matmul_common.c": "matmul_scalar.c",
     "fully_connected_s8.c": "fully_connected_scalar.c",
 }
 """C files that cores without the Cortex-M's DSP extension get in place of others; weights lie in another order."""
@@ -174,7 +187,7 @@ SCALAR_SOURCES: Final[dict[str, str]] = {
 def sources_of(kernel: Kernel, dsp: bool = True) -> tuple[str, ...]:
     """The C files of a kernel for a core with the Cortex-M's DSP extension or for one without."""
     files = SOURCES_OF.get(kernel, (f"{kernel}.c",))
-    return files if dsp else tuple(SCALAR_SOURCES.get(file, file) for file in files)
+    return files if dsp else tuple(dict.fromkeys([SCALAR_SOURCES.get(file, file) for file in files]))
 
 
 def all_sources(dsp: bool = True) -> tuple[str, ...]:
@@ -192,7 +205,9 @@ def kernel_of(op: Op) -> Kernel:
     A Scale needs none: it changes what bytes mean, not the bytes.
     """
     if isinstance(op, Conv2D) and op.kernel == op.stride == (1, 1):
-        return "pointwise_s8"
+        return "pointwise_s8" if op.weight_bits == 8 else "pointwise_s4"
+    if isinstance(op, FullyConnected) and op.weight_bits == 4:
+        return "fully_connected_s4"
     if isinstance(op, DepthwiseConv2D) and op.stride == (1, 1):
         if op.kernel == (1, 1):
             return "channelwise_s8"

@@ -26,6 +26,9 @@ HALF_STEPS: Final = 8
 CHUNK: Final = 256
 """Inputs that cores without the Cortex-M's DSP extension multiply before they take sums apart."""
 
+ROUND_STEPS: Final = 4
+"""Steps in a round of the inner loop of weights of 4 bits."""
+
 UNITS: Final = 4
 """Units of a dense layer that share its inputs."""
 
@@ -62,6 +65,14 @@ def pointwise(op: Op, source: Shape, out: Shape) -> dict[Term, int]:
         "word_runs": tiles * (whole > 0),
         "lone_words": tiles * PIXELS * (rest > 0),
     }
+
+
+def pointwise_s4(op: Op, source: Shape, out: Shape) -> dict[Term, int]:
+    """Terms of ``pointwise_s4``: rounds are of four steps; the positions' inputs are added up before any filter."""
+    tiles = -(-out[0] * out[1] // PIXELS)
+    pairs, steps = out[2] // 2, -(-source[2] // STEP)
+    rounds = -(-steps // ROUND_STEPS)
+    return {**pointwise(op, source, out), "runs": tiles * pairs * rounds, "taps": tiles * steps * (pairs > 0)}
 
 
 def conv2d(op: Op, source: Shape, out: Shape, by_rows: bool = False) -> dict[Term, int]:
@@ -108,6 +119,13 @@ def fully_connected(op: Op, source: Shape, out: Shape) -> dict[Term, int]:
         "inputs": source[0] * source[1] * source[2],
         "calls": 1,
     }
+
+
+def fully_connected_s4(op: Op, source: Shape, out: Shape) -> dict[Term, int]:
+    """Terms of ``fully_connected_s4``: the inputs are added up before any unit, two words at once."""
+    words, rest = divmod(source[0] * source[1] * source[2], 2 * STEP)
+    counts = fully_connected(op, source, out)
+    return {**counts, "words": words, "lone_taps": rest, "word_runs": counts["groups"] * (2 * words + rest // STEP > 0)}
 
 
 def _products(op: Op, inputs: int, out: Shape, tiles: int) -> dict[Term, int]:

@@ -21,7 +21,7 @@ from search_spaces.geometry import Padding, window
 from search_spaces.ops import AvgPool, Conv2D, MaxPool, Op, Shape, UpsampleNearest
 
 OVERLAPPING: Final[frozenset[Kernel]] = frozenset(
-    {"conv2d_s8", "pointwise_s8", "max_pool_s8", "avg_pool_s8", "upsample_nearest_s8"}
+    {"conv2d_s8", "pointwise_s8", "pointwise_s4", "max_pool_s8", "avg_pool_s8", "upsample_nearest_s8"}
 )
 """Kernels that read and write in this order, as ``firmware/kernels/kernels.h`` promises."""
 

@@ -25,6 +25,7 @@ def _pointwise(op: Op, shape: Shape) -> int:
 SCRATCH: Final[dict[Kernel, Callable[[Op, Shape], int]]] = {
     "conv2d_s8": _conv2d,
     "pointwise_s8": _pointwise,
+    "pointwise_s4": _pointwise,
     "depthwise_conv2d_s8": depthwise.scratch,
     "depthwise3_s8": depthwise.plane_bytes,
 }

@@ -94,7 +94,7 @@ def _extent(model: Int8Model, step: Step, shapes: Mapping[str, Shape]) -> tuple[
     out = shapes[step.op.output]
     if step.kernel == "conv2d_s8":
         return str(shapes[step.reads[0]][0]), "0", str(out[0])
-    if step.kernel == "pointwise_s8":
+    if step.kernel in ("pointwise_s8", "pointwise_s4"):
         return (str(out[0] * out[1]),)
     return ()
 
@@ -108,7 +108,9 @@ def _operand(step: Step, index: int, shapes: Mapping[str, Shape]) -> str:
 _PACKED: dict[Kernel, Callable[[Int8Model, Step, int, bool], Written]] = {
     "conv2d_s8": c_layers.conv2d,
     "pointwise_s8": c_layers.pointwise,
+    "pointwise_s4": c_layers.pointwise,
     "fully_connected_s8": c_layers.fully_connected,
+    "fully_connected_s4": c_layers.fully_connected,
 }
 """Writers of tables whose order depends on the core: whether it has the DSP extension is their last argument."""
 

@@ -61,8 +61,9 @@ PROBABILITY = Quant(1 / 256, INT8_MIN)
 class LayerWeights:
     """Integers of one convolution or dense layer.
 
-    ``weights`` int8 in [-127, 127], laid out as TFLite does: Conv2D (filters, kernel height, kernel width, channels),
-    DepthwiseConv2D (kernel height, kernel width, channels * multiplier), FullyConnected (units, flattened HWC).
+    ``weights`` int8 in [-127, 127], of layers with ``weight_bits`` 4 in [-7, 7], laid out as TFLite does: Conv2D
+    (filters, kernel height, kernel width, channels), DepthwiseConv2D (kernel height, kernel width, channels *
+    multiplier), FullyConnected (units, flattened HWC).
     ``weight_scales`` float32 and ``bias`` int32, one per output channel; a bias counts in input scale * weight scale.
     """
 
@@ -104,6 +105,7 @@ class Int8Model:
                 _check_layer(
                     op.output, self.layers[op.output], weight_shape(self.graph, op), self.graph.shapes[op.output][2]
                 )
+                _check_weight_range(op, self.layers[op.output].weights)
             elif isinstance(op, SHARING) and self.quant[op.output] != self.quant[op.inputs[0]]:
                 raise NasError(f"{op.kind} {op.output!r} needs the quantisation of its input {op.inputs[0]!r}")
             elif isinstance(op, PROBABILITIES) and self.quant[op.output] != PROBABILITY:
@@ -125,11 +127,24 @@ class Int8Model:
         return self.quant[self.graph.output]
 
 
+def weight_max(op: Conv2D | DepthwiseConv2D | FullyConnected) -> int:
+    """The greatest weight of a layer, the least being its opposite: 127, or 7 of 4 bits."""
+    return (1 << (getattr(op, "weight_bits", 8) - 1)) - 1
+
+
+def _check_weight_range(op: Conv2D | DepthwiseConv2D | FullyConnected, weights: NDArray[np.int8]) -> None:
+    limit = weight_max(op)
+    low, high = (int(weights.min()), int(weights.max())) if weights.size else (0, 0)
+    if low < -limit or high > limit:
+        bits = "symmetric int8 weights" if limit == 127 else "weights of 4 bits"
+        raise NasError(
+            f"weights of {op.output!r} hold {low if low < -limit else high}; {bits} lie in -{limit}..{limit}"
+        )
+
+
 def _check_layer(name: str, layer: LayerWeights, shape: tuple[int, ...], outputs: int) -> None:
     if layer.weights.shape != shape or layer.weights.dtype != np.int8:
         raise NasError(f"weights of {name!r} are {layer.weights.dtype} {layer.weights.shape}; int8 {shape} expected")
-    if layer.weights.size and int(layer.weights.min()) < -127:
-        raise NasError(f"weights of {name!r} hold -128; symmetric int8 weights lie in -127..127")
     if layer.bias.dtype != np.int32 or layer.bias.shape != (outputs,):
         raise NasError(f"bias of {name!r} is {layer.bias.dtype} {layer.bias.shape}; int32 ({outputs},) expected")
     scales = layer.weight_scales

@@ -12,6 +12,11 @@ those with k1 and k3. A single filter has the four bytes of a step in one word, 
 Cores without the Cortex-M's DSP extension get another stream of the same size: weights are unsigned bytes, 128 greater
 than they are, for every input those of all filters of a group side by side. The kernels take 128 times the sum of the
 inputs off again; 128 times that of the weights is part of the biases where inputs are 128 greater too.
+
+Of weights of 4 bits the two filters of a pair share bytes: ``16 * first + second + 8`` for every input, the four of a
+step in one word, in their natural order. Of a group of them come first the biases of the pairs' second filters, then
+the weights, then the biases of their first filters and the requantisation of all, as the kernels need them. A single
+filter has weights of 8 bits as above.
 """
 
 from __future__ import annotations
@@ -27,6 +32,12 @@ STEP: Final = 4
 
 EXCESS: Final = 128
 """What unsigned bytes are greater than the numbers that they stand for."""
+
+NIBBLE_EXCESS: Final = 8
+"""What the second weight of a byte is greater than the number that it stands for."""
+
+GREATEST_NIBBLE_SUM: Final = (1 << 27) - 1
+"""The greatest sum of products that kernels of weights of 4 bits get right, bias apart: 16 times it fits 32 bits."""
 
 MATMUL_LANES: Final = 2
 """Filters in a group of ``matmul_s8.c`` and ``matmul_scalar.c``."""
@@ -55,6 +66,34 @@ def biased_stream(
     """The same with unsigned bytes, for cores without the DSP extension; ``bias`` as it is to be written."""
     unsigned = (_padded(weights).astype(np.int16) + EXCESS).astype(np.uint8)
     return _stream(unsigned, bias, requantization, lanes, _side_by_side)
+
+
+def nibble_stream(
+    weights: NDArray[np.int8],
+    bias: NDArray[np.int32],
+    requantization: NDArray[np.int32],
+    lanes: int,
+    unsigned: bool = False,
+) -> NDArray[np.int32]:
+    """Words of all filters with weights of 4 bits; ``unsigned`` makes the bytes of a single filter 128 greater."""
+    padded = _padded(weights)
+    parts: list[NDArray[np.int32]] = []
+    first = 0
+    while first < len(weights):
+        while lanes > len(weights) - first:
+            lanes //= 2
+        group = slice(first, first + lanes)
+        if lanes > 1:
+            pairs = padded[group].reshape(lanes // 2, 2, -1, STEP).astype(np.int16)
+            shared = (16 * pairs[:, 0] + pairs[:, 1] + NIBBLE_EXCESS).astype(np.int8)  # (pair, step, input)
+            words = np.frombuffer(shared.transpose(1, 0, 2).tobytes(), "<i4")
+            parts += [bias[group][1::2], words, bias[group][::2]]
+        else:
+            alone = padded[group].astype(np.int16) + EXCESS if unsigned else padded[group]
+            parts += [bias[group], np.frombuffer(alone.astype(np.uint8).tobytes(), "<i4")]
+        parts.append(requantization[group].ravel())
+        first += lanes
+    return np.concatenate(parts).astype(np.int32)
 
 
 def _padded(weights: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -30,14 +30,17 @@ from firmware.int8_model import (
     Int8Model,
     LayerWeights,
     Quant,
+    weight_max,
 )
 from search_spaces.errors import NasError
 from search_spaces.graph import Graph
-from search_spaces.ops import DepthwiseConv2D, Op, Scale
+from search_spaces.ops import Conv2D, DepthwiseConv2D, FullyConnected, Op, Scale
 
-WEIGHT_MAX = 127  # symmetric: -128 is not used
+WEIGHT_MAX = 127  # symmetric: -128 is not used; layers with weights of 4 bits have ``weight_max``
 LEAST_RANGE = 1e-9  # a narrower range holds nothing but zero
 BIAS_LIMIT = 1 << 30  # leaves the other half of int32 to the products
+
+_CLIPPED = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)  # shares of the range that 4 bits cover
 
 Range = tuple[float, float]
 
@@ -83,20 +86,38 @@ def weight_quant(weights: ArrayLike, axis: int) -> tuple[NDArray[np.int8], NDArr
     return quantize_weights(w, scales, axis), scales
 
 
-def weight_scales(weights: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """The scales that ``weight_quant`` gives."""
+def weight_scales(weights: NDArray[np.float32], axis: int, limit: int = WEIGHT_MAX) -> NDArray[np.float32]:
+    """The scales that ``weight_quant`` gives, or for a greatest integer ``limit`` other than 127."""
     others = tuple(i for i in range(weights.ndim) if i != axis % weights.ndim)
-    scales: NDArray[np.float32] = np.abs(weights).max(axis=others) / np.float32(WEIGHT_MAX)
+    scales: NDArray[np.float32] = np.abs(weights).max(axis=others) / np.float32(limit)
     alive = scales >= np.finfo(np.float32).tiny
-    substitute = scales[alive].max() if alive.any() else np.float32(1) / np.float32(WEIGHT_MAX)
+    substitute = scales[alive].max() if alive.any() else np.float32(1) / np.float32(limit)
     return np.where(alive, scales, substitute).astype(np.float32)
 
 
-def quantize_weights(weights: NDArray[np.float32], scales: NDArray[np.float32], axis: int) -> NDArray[np.int8]:
-    """``clip(round(w / scale))`` with one scale per index along ``axis``."""
+def finest_scales(weights: NDArray[np.float32], scales: NDArray[np.float32], limit: int) -> NDArray[np.float32]:
+    """Of some scales no greater than ``scales`` those that bring integers up to ``limit`` closest to the weights.
+
+    One per index along the first axis, by the sum of squared errors. A smaller scale clips the greatest weights and is
+    finer for all others, which with few bits is often the better bargain.
+    """
+    flat = weights.reshape(len(weights), -1)
+    best, least = scales, np.full(len(scales), np.inf)
+    for factor in _CLIPPED:
+        trial = scales * np.float32(factor)
+        near = quantize_weights(flat, trial, 0, limit) * trial[:, None]
+        errors = ((flat - near).astype(np.float64) ** 2).sum(axis=1)
+        best, least = np.where(errors < least, trial, best), np.minimum(errors, least)
+    return best.astype(np.float32)
+
+
+def quantize_weights(
+    weights: NDArray[np.float32], scales: NDArray[np.float32], axis: int, limit: int = WEIGHT_MAX
+) -> NDArray[np.int8]:
+    """``clip(round(w / scale))`` with one scale per index along ``axis``, integers within ``limit``."""
     shape = [1] * weights.ndim
     shape[axis] = -1
-    rounded: NDArray[np.float32] = np.clip(np.rint(weights / scales.reshape(shape)), -WEIGHT_MAX, WEIGHT_MAX)
+    rounded: NDArray[np.float32] = np.clip(np.rint(weights / scales.reshape(shape)), -limit, limit)
     return rounded.astype(np.int8)
 
 
@@ -137,6 +158,8 @@ def quantize_graph(
     Add and Mul. Pooling and upsampling keep their input's quantisation; Sigmoid and Softmax have 1/256 and -128.
     ``factors``: the positive number that each Scale multiplies by; see ``scaled_quant``.
 
+    Weights of layers with 4 bits are scaled by ``finest_scales``.
+
     Raises NasError where weights, a range or a factor are missing, of another shape, not finite or not positive.
     """
     quant = {graph.input: input_quant}
@@ -162,7 +185,27 @@ def quantize_graph(
     return Int8Model(graph, quant, layers, dict(metadata or {}))
 
 
-def _quantize_layer(op: Op, weights: ArrayLike, bias: ArrayLike, input_scale: float) -> LayerWeights:
+def with_weight_bits(model: Int8Model, graph: Graph) -> Int8Model:
+    """The model with the weights of ``graph``, which is its own graph but for ``weight_bits``.
+
+    Layers whose bits differ get their weights and biases rounded anew, after training and without data; all else is
+    kept. ``Graph.with_weight_bits`` makes such a graph. Raises NasError where graphs differ in more than that.
+    """
+    if graph.with_weight_bits(8).ops != model.graph.with_weight_bits(8).ops:
+        raise NasError(f"network {graph.name!r} differs from the model's in more than weight_bits")
+    layers = dict(model.layers)
+    for old, op in zip(model.graph.ops, graph.ops, strict=True):
+        if isinstance(op, WEIGHTED) and op != old:
+            source, layer = model.quant[op.inputs[0]].scale, model.layers[op.output]
+            scales = layer.weight_scales.reshape(-1, *[1] * (layer.weights.ndim - 1))
+            bias = layer.bias * (np.float64(source) * layer.weight_scales.astype(np.float64))
+            layers[op.output] = _named(op, _quantize_layer, op, layer.weights * scales, bias, source)
+    return Int8Model(graph, model.quant, layers, model.metadata)
+
+
+def _quantize_layer(
+    op: Conv2D | DepthwiseConv2D | FullyConnected, weights: ArrayLike, bias: ArrayLike, input_scale: float
+) -> LayerWeights:
     axis = -1 if isinstance(op, DepthwiseConv2D) else 0
     w, b = np.asarray(weights, dtype=np.float32), np.asarray(bias, dtype=np.float64)
     if not (np.isfinite(w).all() and np.isfinite(b).all()):
@@ -171,11 +214,14 @@ def _quantize_layer(op: Op, weights: ArrayLike, bias: ArrayLike, input_scale: fl
         raise NasError(
             f"weights of shape {w.shape} with a bias of shape {b.shape}; one bias per output channel expected"
         )
-    scales = weight_scales(w, axis)
+    limit = weight_max(op)
+    scales = weight_scales(w, axis, limit)
+    if limit != WEIGHT_MAX:
+        scales = finest_scales(w, scales, limit)
     # Beside a bias beyond int32 the weights of that channel count for nothing: coarser ones let the bias fit.
     least = np.abs(b) / (BIAS_LIMIT * np.float64(np.float32(input_scale)))
     scales = np.maximum(scales, least.astype(np.float32))
-    return LayerWeights(quantize_weights(w, scales, axis), scales, bias_quant(b, input_scale, scales))
+    return LayerWeights(quantize_weights(w, scales, axis, limit), scales, bias_quant(b, input_scale, scales))
 
 
 def _named(op: Op, function: Any, *arguments: Any) -> Any:

@@ -1,7 +1,7 @@
 """Writes an Int8Model as a .tflite file: a second, independent implementation of the same integers can then run it.
 
 TensorFlow Lite's reference kernels (``OpResolverType.BUILTIN_REF``) give the bytes of ``firmware.reference`` on it.
-Three operations take some care to make that so:
+Some operations take some care to make that so:
 
 * A dense layer is written as CONV_2D with a kernel as large as its input, which is the same sum. The reference kernel
   of FULLY_CONNECTED requantises per-channel weights in floating point, with a single rounding, and so differs by one
@@ -9,6 +9,7 @@ Three operations take some care to make that so:
 * Nearest-neighbour upsampling takes row ``floor(y * (in / out))`` in float32, which for some sizes (32 to 94 rows, 2 to
   82) falls one row short of ``(y * in) // out``. Where the half-pixel form of the operator reads the right rows, as for
   every integer factor, that is written instead; where neither does, the rows and columns are named one by one (GATHER).
+* Weights of 4 bits are written as the int8 values that they are: same sums, but no smaller file.
 * A Scale, which changes the scale and no byte, is written as a RESHAPE to the shape that its input has already: of the
   operators that copy bytes it is the one that lets its output have another scale.
 """

@@ -70,6 +70,7 @@ class GraphBuilder:
         dilation: Size = 1,
         padding: Padding = Padding.SAME,
         activation: Activation = Activation.RELU,
+        weight_bits: int = 8,
     ) -> str:
         return self._add(
             Conv2D(
@@ -81,6 +82,7 @@ class GraphBuilder:
                 dilation=pair(dilation),
                 padding=padding,
                 activation=activation,
+                weight_bits=weight_bits,
             )
         )
 
@@ -108,8 +110,12 @@ class GraphBuilder:
             )
         )
 
-    def dense(self, x: str, units: int, activation: Activation = Activation.NONE) -> str:
-        return self._add(FullyConnected(inputs=(x,), output=self._name("dense"), units=units, activation=activation))
+    def dense(self, x: str, units: int, activation: Activation = Activation.NONE, *, weight_bits: int = 8) -> str:
+        return self._add(
+            FullyConnected(
+                inputs=(x,), output=self._name("dense"), units=units, activation=activation, weight_bits=weight_bits
+            )
+        )
 
     def max_pool(self, x: str, kernel: Size, stride: Size, padding: Padding = Padding.SAME) -> str:
         return self._add(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
 from search_spaces.errors import NasError
 from search_spaces.frontend import FrontEnd
 from search_spaces.geometry import Padding
-from search_spaces.ops import OPS, Activation, Op, Pair, Shape
+from search_spaces.ops import OPS, Activation, Conv2D, FullyConnected, Op, Pair, Shape
 
 INPUT = "input"
 
@@ -109,6 +109,13 @@ class Graph:
         text = json.dumps(about, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def with_weight_bits(self, bits: int) -> Graph:
+        """The same network with so many bits (8 or 4) for the weights of all layers that may have 4.
+
+        Those are dense layers and convolutions with kernel and stride 1. Raises NasError for another number.
+        """
+        return replace(self, ops=tuple([_with_weight_bits(op, bits) for op in self.ops]))
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; ``Graph.from_json`` reads them back."""
         front = {} if self.frontend is None else {"frontend": self.frontend.to_json()}
@@ -138,10 +145,18 @@ class Graph:
             raise NasError(f"no network is described: {error}; {_EXPECTED}") from error
 
 
+def _with_weight_bits(op: Op, bits: int) -> Op:
+    if isinstance(op, FullyConnected) or (isinstance(op, Conv2D) and op.kernel == op.stride == (1, 1)):
+        return replace(op, weight_bits=bits)
+    return op
+
+
 def _op_json(op: Op) -> dict[str, Any]:
     row: dict[str, Any] = {"op": op.kind}
     for item in fields(op):
         value = getattr(op, item.name)
+        if item.name == "weight_bits" and value == item.default:
+            continue  # as networks were written before weights could have other bits: files and digests stay
         row[item.name] = list(value) if isinstance(value, tuple) else value
     return row
 
@@ -197,7 +212,7 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "output": _name,
     "padding": Padding,
     "activation": Activation,
-    **dict.fromkeys(("filters", "multiplier", "units"), _integer),
+    **dict.fromkeys(("filters", "multiplier", "units", "weight_bits"), _integer),
     **dict.fromkeys(("kernel", "stride", "dilation", "size"), _pair),
 }
 """What reads each field of an operation from plain JSON."""

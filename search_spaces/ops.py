@@ -72,12 +72,33 @@ class _Window(Op):
         return height, width
 
 
+WEIGHT_BITS = (8, 4)
+"""Bits that the weights of a layer may have."""
+
+
+def _check_weight_bits(op: Op, bits: int) -> None:
+    if bits not in WEIGHT_BITS:
+        raise NasError(f"{op.kind} {op.output!r} has weight_bits {bits!r}; 8 or 4 expected")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conv2D(_Window):
-    """Convolution over all input channels, with bias. Weights (filters, kernel height, kernel width, channels)."""
+    """Convolution over all input channels, with bias. Weights (filters, kernel height, kernel width, channels).
+
+    ``weight_bits`` is 8, or 4 where kernel and stride are 1: weights lie in -7..7 then, and two share a byte of flash.
+    """
 
     filters: int
     activation: Activation = Activation.NONE
+    weight_bits: int = 8
+
+    def __post_init__(self) -> None:
+        _check_weight_bits(self, self.weight_bits)
+        if self.weight_bits != 8 and not self.kernel == self.stride == (1, 1):
+            raise NasError(
+                f"{self.kind} {self.output!r} has weight_bits {self.weight_bits} with kernel {self.kernel} and stride "
+                f"{self.stride}; other than 8 are possible for kernel (1, 1) and stride (1, 1) alone"
+            )
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         return (*self._extent(shapes[0]), self.filters)
@@ -112,10 +133,17 @@ class DepthwiseConv2D(_Window):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FullyConnected(Op):
-    """Dense layer over the input flattened in HWC order; output (1, 1, units). Weights (units, flattened)."""
+    """Dense layer over the input flattened in HWC order; output (1, 1, units). Weights (units, flattened).
+
+    ``weight_bits`` is 8, or 4: weights lie in -7..7 then, and two share a byte of flash.
+    """
 
     units: int
     activation: Activation = Activation.NONE
+    weight_bits: int = 8
+
+    def __post_init__(self) -> None:
+        _check_weight_bits(self, self.weight_bits)
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         return (1, 1, self.units)

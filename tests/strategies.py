@@ -24,6 +24,7 @@ from firmware.int8_model import (
     Int8Model,
     LayerWeights,
     Quant,
+    weight_max,
     weight_shape,
 )
 from search_spaces.geometry import Padding, window
@@ -307,11 +308,14 @@ def _layer(
     outputs = graph.shapes[op.output][2]
     taps = int(np.prod(shape)) // outputs
     spread = rng.choice([10, 40, 1000])  # the last: nearly all at the limit
-    weights = np.clip(np.round(rng.normal(0, spread, shape)), -127, 127).astype(np.int8)
+    limit = weight_max(op)
+    weights = np.clip(np.round(rng.normal(0, spread * limit / 127, shape)), -limit, limit).astype(np.int8)
     if rng.random() < 0.15:
         np.moveaxis(weights, -1 if isinstance(op, DepthwiseConv2D) else 0, 0)[0] = 0  # one dead channel
 
-    multiplier = rng.uniform(20, 80, outputs) / (np.sqrt(taps) * 74 * min(spread, 100))  # outputs spread over int8
+    multiplier = rng.uniform(20, 80, outputs) / (
+        np.sqrt(taps) * 74 * min(spread, 100) * limit / 127
+    )  # outputs spread over int8
     bias = rng.normal(0, 20, outputs) / multiplier  # and their means too
     style = rng.random()
     if style < 0.1:
@@ -340,8 +344,9 @@ def models(
     max_extent: int = 11,
     max_channels: int = 9,
 ) -> Int8Model:
-    """A random graph with random integers; see ``graphs`` and ``random_int8_model``."""
-    graph = draw(graphs(max_ops, ops, max_extent, max_channels))
+    """A random graph with random integers, now and then with weights of 4 bits where they may be; see
+    ``graphs`` and ``random_int8_model``."""
+    graph = draw(graphs(max_ops, ops, max_extent, max_channels)).with_weight_bits(draw(st.sampled_from([8, 8, 4])))
     return random_int8_model(graph, np.random.default_rng(draw(seeds())))
 
 

@@ -33,6 +33,7 @@ def grid() -> Iterator[Graph]:
     yield from _convolutions()
     yield from _depthwise()
     yield from _dense()
+    yield from _weights_of_4_bits()
     yield from _pooling()
     yield from _element_wise()
 
@@ -157,6 +158,17 @@ def _dense() -> Iterator[Graph]:
         yield repeated(shape, partial(_dense_layer, units=units, activation=NONE))
 
 
+def _weights_of_4_bits() -> Iterator[Graph]:
+    layers = (
+        *(((5, 7, channels), filters) for channels, filters in product((3, 4, 8, 16, 33, 64, 128), (1, 4, 7, 48))),
+        *(((size, size, 32), 24) for size in (1, 2, 3, 10)),
+    )
+    for index, (shape, filters) in enumerate(layers):
+        yield repeated(shape, partial(_conv, filters=filters, activation=BOTH[index % 2], weight_bits=4))
+    for index, (inputs, units) in enumerate(product((3, 4, 15, 16, 38, 64, 126, 256), (1, 2, 4, 7, 10, 35))):
+        yield repeated((1, 1, inputs), partial(_dense_layer, units=units, activation=BOTH[index % 2], weight_bits=4))
+
+
 def _pooling() -> Iterator[Graph]:
     for shape, window, stride, padding in _POOLS:
         yield repeated(shape, partial(_max_pool, window=window, stride=stride, padding=padding))
@@ -225,8 +237,9 @@ def _conv(
     kernel: Pair = (1, 1),
     stride: Pair = (1, 1),
     dilation: Pair = (1, 1),
+    weight_bits: int = 8,
 ) -> str:
-    return builder.conv(x, filters, kernel, stride, dilation=dilation, activation=activation)
+    return builder.conv(x, filters, kernel, stride, dilation=dilation, activation=activation, weight_bits=weight_bits)
 
 
 def _depthwise_conv(
@@ -235,8 +248,8 @@ def _depthwise_conv(
     return builder.depthwise(x, kernel, stride, dilation=dilation, multiplier=multiplier, activation=activation)
 
 
-def _dense_layer(builder: GraphBuilder, x: str, units: int, activation: Activation) -> str:
-    return builder.dense(x, units, activation)
+def _dense_layer(builder: GraphBuilder, x: str, units: int, activation: Activation, weight_bits: int = 8) -> str:
+    return builder.dense(x, units, activation, weight_bits=weight_bits)
 
 
 def _max_pool(builder: GraphBuilder, x: str, window: Pair, stride: Pair, padding: Padding) -> str:

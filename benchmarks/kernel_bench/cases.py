@@ -46,11 +46,20 @@ def _layer(name: str, shape: Shape, layer: Layer, unit: Unit = "MAC") -> Case:
     return Case(name, build, unit)
 
 
-def _conv(size: int, shape: Shape, filters: int) -> Case:
+def _conv(size: int, shape: Shape, filters: int, weight_bits: int = 8) -> Case:
     height, width, channels = shape
     what = "pointwise" if size == 1 else f"conv {size}x{size}"
-    name = f"{what} {height}x{width}x{channels} -> {filters}"
-    return _layer(name, shape, lambda builder, x: builder.conv(x, filters, size))
+    name = f"{what} {height}x{width}x{channels} -> {filters}{_bits(weight_bits)}"
+    return _layer(name, shape, lambda builder, x: builder.conv(x, filters, size, weight_bits=weight_bits))
+
+
+def _dense(inputs: int, units: int, weight_bits: int = 8) -> Case:
+    name = f"dense {inputs} -> {units}{_bits(weight_bits)}"
+    return _layer(name, (1, 1, inputs), lambda builder, x: builder.dense(x, units, weight_bits=weight_bits))
+
+
+def _bits(weight_bits: int) -> str:
+    return "" if weight_bits == 8 else f", {weight_bits}-bit weights"
 
 
 def _depthwise(size: int, shape: Shape, stride: int = 1) -> Case:
@@ -71,7 +80,7 @@ CASES: Final[tuple[Case, ...]] = (
     _depthwise(3, (16, 16, 64)),
     _conv(1, (8, 8, 128), 128),
     _depthwise(3, (8, 8, 128)),
-    _layer("dense 128 -> 10", (1, 1, 128), lambda builder, x: builder.dense(x, 10)),
+    _dense(128, 10),
     _conv(3, (16, 16, 16), 16),
     _depthwise(5, (16, 16, 64)),
     _layer("average pool 8x8x64", (8, 8, 64), lambda builder, x: builder.global_avg_pool(x), "element"),
@@ -82,5 +91,7 @@ CASES: Final[tuple[Case, ...]] = (
         lambda builder, x: builder.add(x, builder.scale(x), Activation.RELU),
         "element",
     ),
+    _conv(1, (8, 8, 128), 128, weight_bits=4),
+    _dense(128, 10, weight_bits=4),
 )
 """Networks first. Convolutions, depthwise ones and Add end in ReLU, as those of the networks do; padding is SAME."""

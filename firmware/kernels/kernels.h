@@ -8,9 +8,9 @@
  * Input and output must not overlap, except that
  * - add_s8, mul_s8, lookup_s8, softmax_s8 and, with one output per channel and stride 1, the depthwise convolutions may
  *   write exactly over an input of the output's shape;
- * - conv2d_s8, pointwise_s8, max_pool_s8, avg_pool_s8 and upsample_nearest_s8 make output pixels in the order of memory,
- *   one or several in a row, or some channels of one, and read all that these need before they write any of it. So the
- *   output may start below the input and run into what has been read: estimators/overlap.py says how far below.
+ * - conv2d_s8, pointwise_s8, pointwise_s4, max_pool_s8, avg_pool_s8 and upsample_nearest_s8 make output pixels in the order
+ *   of memory, one or several in a row, or some channels of one, and read all that these need before they write any of it.
+ *   So the output may start below the input and run into what has been read: estimators/overlap.py says how far below.
  */
 #ifndef KERNELS_H
 #define KERNELS_H
@@ -38,6 +38,8 @@ typedef struct {
     int32_t input_channels, output_channels;
     requantization requantization;
 } pointwise_s8_params;
+
+typedef pointwise_s8_params pointwise_s4_params;
 
 /*
  * Sizes and steps of a depthwise convolution along two axes: `down` is the image's height and `across` its width, or
@@ -73,6 +75,8 @@ typedef struct {
     int32_t input_size, output_size;
     requantization requantization;
 } fully_connected_s8_params;
+
+typedef fully_connected_s8_params fully_connected_s4_params;
 
 typedef struct {
     int32_t input_height, input_width, channels;
@@ -157,6 +161,10 @@ void conv2d_s8(const conv2d_s8_params *params, const int8_t *input, const int32_
 void pointwise_s8(const pointwise_s8_params *params, const int8_t *input, const int32_t *filters, int32_t *scratch,
                   int32_t pixels, int8_t *output);
 
+/* The same for weights of 4 bits. */
+void pointwise_s4(const pointwise_s4_params *params, const int8_t *input, const int32_t *filters, int32_t *scratch,
+                  int32_t pixels, int8_t *output);
+
 /*
  * Weights (output channels, kernel down, kernel across), bias with the zero point folded in and requantisation per output
  * channel. The output may lie exactly over an input of its own shape. The window of the first output along across begins
@@ -175,6 +183,10 @@ void channelwise_s8(const channelwise_s8_params *params, const int8_t *input, co
                     const int32_t *bias, const requant_s8 *requant, int8_t *output);
 
 void fully_connected_s8(const fully_connected_s8_params *params, const int8_t *input, const int32_t *filters,
+                        int8_t *output);
+
+/* The same for weights of 4 bits. */
+void fully_connected_s4(const fully_connected_s4_params *params, const int8_t *input, const int32_t *filters,
                         int8_t *output);
 
 /*

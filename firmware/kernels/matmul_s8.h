@@ -6,7 +6,8 @@
  *
  * The filters are a stream of words that firmware/packing.py writes: groups of two, and one that may be left over. Of
  * each group come the biases, the weights, and a requant_s8 for each filter. There are two implementations, with
- * streams of their own: matmul_s8.c for the Cortex-M's DSP extension, matmul_scalar.c for other cores.
+ * streams of their own: matmul_s8.c for the Cortex-M's DSP extension, matmul_scalar.c for other cores. matmul_s4.c and
+ * matmul_s4_scalar.c are theirs for weights of 4 bits, of which two share a byte.
  */
 #ifndef MATMUL_S8_H
 #define MATMUL_S8_H
@@ -32,6 +33,9 @@ typedef struct {
  * read before anything is written; where pixels are equal, so may be their offsets. `expanded` on a word boundary.
  */
 void matmul_s8(const matmul_s8_params *params, const uint32_t *expanded, const int32_t *filters, int8_t *output);
+
+/* The same with weights of 4 bits, but of a filter left over, which has 8. */
+void matmul_s4(const matmul_s8_params *params, const uint32_t *expanded, const int32_t *filters, int8_t *output);
 
 /* Four pixels of `inputs` values each, wherever they lie, expanded; reads nothing beyond them. */
 void expand_s8(uint32_t *expanded, const int8_t *const *pixels, int32_t inputs);

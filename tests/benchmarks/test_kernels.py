@@ -17,7 +17,7 @@ from firmware.toolchain import Compiler
 from kernel_bench import measure as measuring
 from kernel_bench import platforms
 from kernel_bench.calibrated import calibrated_model, random_images
-from kernel_bench.cases import CASES, Case, find_cases
+from kernel_bench.cases import CASES, NETWORKS, Case, find_cases
 from kernel_bench.measure import Measured, measure
 from kernel_bench.peers import PEERS, Goal, Record, load_record
 from kernel_bench.platforms import PLATFORMS, Platform, usable
@@ -53,8 +53,10 @@ MACS = {
     "depthwise 5x5 16x16x64": 409_600,
     "average pool 8x8x64": 0,
     "add 32x32x16": 0,
+    "pointwise 8x8x128 -> 128, 4-bit weights": 1_048_576,
+    "dense 128 -> 10, 4-bit weights": 1_280,
 }
-"""As they are recorded with the peers' counts."""
+"""As they are recorded with the peers' counts; weights of 4 bits have none."""
 
 
 def test_cases_are_the_layers_that_the_peers_were_counted_on() -> None:
@@ -66,7 +68,11 @@ def test_cases_are_the_layers_that_the_peers_were_counted_on() -> None:
 
 
 def test_cases_by_a_part_of_their_names() -> None:
-    assert [case.name for case in find_cases(["dense", "pool"])] == ["dense 128 -> 10", "average pool 8x8x64"]
+    assert [case.name for case in find_cases(["average", "dense"])] == [
+        "dense 128 -> 10",
+        "average pool 8x8x64",
+        "dense 128 -> 10, 4-bit weights",
+    ]
     assert find_cases([]) == list(CASES)
     with pytest.raises(KeyError, match="lstm"):
         find_cases(["dense", "lstm"])
@@ -250,10 +256,10 @@ def test_the_script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pyt
     out = tmp_path / "new" / "kernels.json"
     arguments = ["--target", "stm32l4r9", "--compiler", "zig"]
     kernels.main([*arguments, "--only", "dense", "--only", "mlperf", "--out", str(out), "--qemu"])
-    assert [name for name, _, _ in asked] == ["mlperf-kws-dscnn", "mlperf-ic-resnet8", "dense 128 -> 10"]
+    assert [name for name, _, _ in asked] == [*NETWORKS, "dense 128 -> 10", "dense 128 -> 10, 4-bit weights"]
     assert asked[0][1:] == ("stm32l4r9, zig", True)
     rows = json.loads(out.read_text())
-    assert [row["peer"] for row in rows] == ["CMSIS-NN", "X-CUBE-AI 9.0"] * 2 + ["CMSIS-NN"]
+    assert [row["peer"] for row in rows] == ["CMSIS-NN", "X-CUBE-AI 9.0"] * 2 + ["CMSIS-NN", None]
 
     with pytest.raises(SystemExit, match="average pool 8x8x64 on stm32l4r9, zig: 3 of 64 output bytes differ"):
         kernels.main([*arguments, "--only", "pool", "--out", str(tmp_path / "other.json")])

@@ -82,6 +82,22 @@ def test_weights_are_padded_to_words(layer: Callable[[GraphBuilder], str], weigh
     assert used.tables == padded - weights + 12 * channels + PARAMS_BYTES[plan.steps[0].kernel]
 
 
+@pytest.mark.parametrize(
+    ("filters", "weights", "packed"),
+    [(1, 2, 4), (2, 3, 4), (5, 8, 12), (6, 9, 12)],
+)
+def test_two_weights_of_4_bits_take_a_byte(filters: int, weights: int, packed: int) -> None:
+    """Three inputs, padded to a word for every two filters and for one that is left over."""
+    builder = GraphBuilder((3, 2, 3))
+    builder.dense(builder.conv(builder.input, filters, weight_bits=4), 2, weight_bits=4)
+    pointwise, dense = lower(builder.build(), TARGET).steps
+    assert (pointwise.kernel, dense.kernel) == ("pointwise_s4", "fully_connected_s4")
+    builder = GraphBuilder((3, 2, 3))
+    builder.conv(builder.input, filters, weight_bits=4)
+    used = _flash(builder.build())
+    assert (used.weights, used.bias, used.tables) == (weights, 4 * filters, packed - weights + 12 * filters + 24)
+
+
 def test_a_kernel_is_paid_for_once_and_its_calls_each_time() -> None:
     def code(depth: int) -> int:
         builder = GraphBuilder((4, 4, 3))
@@ -101,9 +117,10 @@ def test_a_file_of_two_kernels_is_paid_for_once() -> None:
             x = builder.conv(x, 4, kernel)
         return _flash(builder.build()).code
 
-    assert "matmul_s8.c" in set(sources_of("conv2d_s8")) & set(sources_of("pointwise_s8"))
+    shared = set(sources_of("conv2d_s8")) & set(sources_of("pointwise_s8"))
+    assert shared == {"matmul_s8.c", "matmul_common.c"}
     both, base = code(1, 3), TARGET.code.base
-    assert both == code(1) + code(3) - base - TARGET.code.files["matmul_s8.c"]
+    assert both == code(1) + code(3) - base - sum(TARGET.code.files[file] for file in shared)
 
 
 def test_weights_and_biases_are_the_parameters() -> None:

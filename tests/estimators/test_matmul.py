@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from estimators.matmul import conv2d, fully_connected, pointwise
+from estimators.matmul import conv2d, fully_connected, fully_connected_s4, pointwise, pointwise_s4
 from search_spaces.builder import GraphBuilder
 from search_spaces.ops import Activation, Op, Shape
 
@@ -124,3 +124,23 @@ def test_a_dense_layer() -> None:
         "inputs": 10,
         "calls": 1,
     }
+
+
+def test_weights_of_4_bits() -> None:
+    builder = GraphBuilder((3, 3, 17))
+    builder.conv(builder.input, 5, weight_bits=4)
+    counts = pointwise_s4(*layer(builder))
+    # Five steps are two rounds of four; each of three tiles adds up its inputs once.
+    assert (counts["runs"], counts["taps"]) == (3 * 2 * 2, 3 * 5)
+    assert counts == {**pointwise(*layer(builder)), "runs": counts["runs"], "taps": counts["taps"]}
+    builder = GraphBuilder((1, 1, 23))
+    builder.dense(builder.input, 3, weight_bits=4)
+    assert fully_connected_s4(*layer(builder)) == {
+        **fully_connected(*layer(builder)),
+        "words": 2,
+        "lone_taps": 7,
+        "word_runs": 2,
+    }
+    alone = GraphBuilder((1, 1, 4))
+    alone.conv(alone.input, 1, weight_bits=4)
+    assert pointwise_s4(*layer(alone))["taps"] == 0

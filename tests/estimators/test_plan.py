@@ -128,8 +128,9 @@ def test_every_kernel_is_reached() -> None:
     x = builder.depthwise(builder.depthwise(builder.depthwise(builder.conv(builder.input, 4, 3), 5), 3), 1)
     x = builder.max_pool(x, 2, 2)
     x = builder.add(builder.sigmoid(builder.upsample(x, (4, 4))), builder.conv(builder.input, 4))
+    x = builder.conv(x, 4, weight_bits=4)
     x = builder.mul(x, builder.global_avg_pool(x))
-    builder.softmax(builder.dense(x, 3))
+    builder.softmax(builder.dense(builder.dense(x, 5), 3, weight_bits=4))
     assert {step.kernel for step in lower(builder.build(), TARGET).steps} == set(KERNELS)
 
 

@@ -88,9 +88,9 @@ def test_equal_arguments_give_equal_bytes(model: Int8Model, folder: Path, tmp_pa
 def test_only_the_kernels_that_are_used(small: Int8Model, folder: Path, tmp_path: Path) -> None:
     export(small, TARGET, tmp_path / "c")
     names = {path.name for path in (tmp_path / "c" / "kernels").iterdir()}
-    sources = {"conv2d_s8.c", "matmul_s8.c", "fully_connected_s8.c"}
+    sources = {"conv2d_s8.c", "matmul_s8.c", "matmul_common.c", "fully_connected_s8.c"}
     assert {name for name in names if name.endswith(".c")} == sources
-    assert {"kernels.h", "matmul_s8.h"} <= names
+    assert {"kernels.h", "matmul_s8.h", "matmul_common.h"} <= names
     assert "depthwise_planes.h" not in names
     every = {path.name for path in (folder / "kernels").iterdir()}
     assert names | {"pointwise_s8.c", "depthwise_planes.h"} < every

@@ -93,6 +93,22 @@ def test_layers_are_checked(change: dict[str, Any], message: str) -> None:
         Int8Model(model.graph, model.quant, {**model.layers, "conv0": LayerWeights(**parts)})
 
 
+def test_weights_of_4_bits_are_checked() -> None:
+    builder = GraphBuilder((1, 1, 2))
+    builder.dense(builder.input, 2, weight_bits=4)
+    graph, quant = builder.build(), Quant(1.0, 0)
+
+    def model(*weights: int) -> Int8Model:
+        integers = np.array(weights, np.int8).reshape(2, 2)
+        layer = LayerWeights(integers, np.ones(2, np.float32), np.zeros(2, np.int32))
+        return Int8Model(graph, {"input": quant, "dense0": quant}, {"dense0": layer})
+
+    model(7, -7, 0, 1)
+    for wrong in (8, -8, 127):
+        with pytest.raises(NasError, match=rf"weights of 'dense0' hold {wrong}; weights of 4 bits lie in -7\.\.7"):
+            model(7, -7, wrong, 1)
+
+
 def test_missing_layer() -> None:
     model = _model()
     with pytest.raises(NasError, match="FullyConnected 'dense3' has no weights"):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from firmware.packing import biased_stream, filter_stream, folded_bias
+from firmware.packing import biased_stream, filter_stream, folded_bias, nibble_stream
 
 
 def stream(weights: list[list[int]], lanes: int) -> list[int]:
@@ -69,6 +69,26 @@ def test_no_byte_is_lost(count: int, inputs: int, lanes: int, seed: int) -> None
     assert np.bincount(found.view(np.uint8), minlength=256)[1:].tolist() == (
         np.bincount(weights.view(np.uint8).ravel(), minlength=256)[1:].tolist()
     )
+
+
+def test_two_weights_of_4_bits_share_a_byte() -> None:
+    weights = np.array([[1, -2, 3, -7, 7], [4, -5, 0, -7, 7], [6, -6, 1, 2, -3]], np.int8)
+    bias = np.array([100, 200, 300], np.int32)
+    requantization = (np.arange(3)[:, None] * 1000 + np.arange(1, 4)).astype(np.int32)
+    assert nibble_stream(weights, bias, requantization, 2).tolist() == [
+        *(200, word(16 + 12, -32 + 3, 48 + 8, -112 + 1), word(112 + 15, 8, 8, 8), 100, 1, 2, 3, 1001, 1002, 1003),
+        *(300, word(6, -6, 1, 2), word(-3, 0, 0, 0), 2001, 2002, 2003),
+    ]
+    unsigned = nibble_stream(weights, bias, requantization, 2, unsigned=True)
+    assert unsigned[11:13].tolist() == [word(134, 122, 129, 130), word(125, 128, 128, 128)]
+
+
+def test_four_units_with_weights_of_4_bits() -> None:
+    weights = np.array([[1], [2], [3], [4], [5], [6]], np.int8)
+    bias = np.arange(1, 7, dtype=np.int32) * 100
+    words = nibble_stream(weights, bias, np.zeros((6, 3), np.int32), 4).tolist()
+    assert words[:6] == [200, 400, word(16 + 10, 8, 8, 8), word(48 + 12, 8, 8, 8), 100, 300]
+    assert words[18:21] == [600, word(80 + 14, 8, 8, 8), 500]
 
 
 def test_folded_biases_wrap() -> None:

@@ -19,6 +19,7 @@ from firmware.quantize import (
     quantize_values,
     scaled_quant,
     weight_quant,
+    with_weight_bits,
 )
 from firmware.reference import run_all
 from search_spaces.builder import GraphBuilder
@@ -300,3 +301,54 @@ def test_what_is_missing_is_named(weights: Any, ranges: Any, message: str) -> No
     given_ranges = {} if ranges is None else {out: ranges}
     with pytest.raises(NasError, match=message):
         quantize_graph(graph, given_weights, given_ranges, Quant(1.0, 0))
+
+
+def four_bits() -> tuple[Graph, dict[str, Any]]:
+    """A pointwise and a dense layer of 4 bits, and float weights for them."""
+    builder = GraphBuilder((4, 4, 8))
+    builder.dense(builder.conv(builder.input, 6, weight_bits=4), 3, weight_bits=4)
+    graph = builder.build()
+    rng = np.random.default_rng(11)
+    weights = {
+        op.output: (rng.normal(0, 1, weight_shape(graph, op)), rng.normal(0, 1, graph.shapes[op.output][2]))
+        for op in graph.ops
+        if isinstance(op, WEIGHTED)
+    }
+    return graph, weights
+
+
+def test_weights_of_4_bits_come_closer_than_by_their_range() -> None:
+    graph, weights = four_bits()
+    ranges = {op.output: (0.0 if i == 0 else -9.0, 9.0) for i, op in enumerate(graph.ops)}
+    model = quantize_graph(graph, weights, ranges, Quant(0.05, 0))
+    for name, layer in model.layers.items():
+        exact = weights[name][0]
+        flat, (rows, count) = exact.reshape(len(exact), -1), (len(exact), exact[0].size)
+        assert np.abs(layer.weights).max() == 7
+        by_range = np.abs(flat).max(axis=1, keepdims=True) / 7
+        plain = ((np.rint(flat / by_range) * by_range - flat) ** 2).sum(axis=1)
+        ours = ((layer.weights.reshape(rows, count) * layer.weight_scales[:, None] - flat) ** 2).sum(axis=1)
+        assert (ours <= plain * 1.0001).all()
+        assert ours.sum() < plain.sum()
+
+
+def test_a_model_gets_weights_of_4_bits_afterwards() -> None:
+    graph, weights = four_bits()
+    eight = graph.with_weight_bits(8)
+    ranges = {op.output: (0.0 if i == 0 else -9.0, 9.0) for i, op in enumerate(graph.ops)}
+    model = quantize_graph(eight, weights, ranges, Quant(0.05, 0), {"recipe": "none"})
+    four = with_weight_bits(model, graph)
+    assert four.graph == graph
+    assert (four.quant, four.metadata) == (model.quant, model.metadata)
+    for name, layer in four.layers.items():
+        old = model.layers[name]
+        real = layer.weights.reshape(len(layer.bias), -1) * layer.weight_scales[:, None]
+        assert np.abs(real - old.weights.reshape(len(old.bias), -1) * old.weight_scales[:, None]).max() < 1.2
+        source = model.quant[next(op for op in graph.ops if op.output == name).inputs[0]].scale
+        units = source * layer.weight_scales
+        np.testing.assert_allclose(layer.bias * units, old.bias * source * old.weight_scales, atol=units.max())
+    assert with_weight_bits(model, eight).layers == model.layers
+    builder = GraphBuilder((4, 4, 8))
+    builder.dense(builder.input, 3, weight_bits=4)
+    with pytest.raises(NasError, match="differs from the model's in more than weight_bits"):
+        with_weight_bits(model, builder.build("other"))

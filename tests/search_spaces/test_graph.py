@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces import Add, Conv2D, Graph, NasError, Sigmoid, get_space
+from search_spaces import Add, Conv2D, FullyConnected, Graph, GraphBuilder, NasError, Sigmoid, get_space, network
 
 
 def conv(source: str, output: str, filters: int = 2) -> Conv2D:
@@ -165,3 +165,36 @@ def test_fields_with_a_default_may_be_missing() -> None:
 
 def test_one_operation_is_enough() -> None:
     assert Graph((1, 1, 4), (Sigmoid(inputs=("input",), output="s"),)).macs == 0
+
+
+def test_weights_of_4_bits_survive_json_and_change_the_digest() -> None:
+    builder = GraphBuilder((4, 4, 3))
+    builder.dense(builder.conv(builder.conv(builder.input, 8, 3), 4, weight_bits=4), 2, weight_bits=4)
+    graph = builder.build()
+    eight = graph.with_weight_bits(8)
+    assert Graph.from_json(json.loads(json.dumps(graph.to_json()))) == graph != eight
+    assert graph == eight.with_weight_bits(4)
+    assert graph.digest != eight.digest
+    assert [row.get("weight_bits") for row in graph.to_json()["ops"]] == [None, 4, 4]
+    assert (graph.params, graph.macs) == (eight.params, eight.macs)
+
+
+def test_weights_of_8_bits_are_written_as_before_there_were_others() -> None:
+    graph = network("ds-cnn-s")
+    assert "weight_bits" not in json.dumps(graph.to_json())
+    assert graph.with_weight_bits(4).with_weight_bits(8).digest == graph.digest
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"weight_bits": 2}, "Conv2D 'a' has weight_bits 2; 8 or 4 expected"),
+        ({"weight_bits": 4, "kernel": (3, 3)}, r"weight_bits 4 with kernel \(3, 3\) and stride \(1, 1\)"),
+        ({"weight_bits": 4, "stride": (2, 2)}, r"weight_bits 4 with kernel \(1, 1\) and stride \(2, 2\)"),
+    ],
+)
+def test_other_bits_of_weights_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(NasError, match=message):
+        Conv2D(**{"inputs": ("input",), "output": "a", "filters": 2, "kernel": (1, 1), **fields})
+    with pytest.raises(NasError, match="FullyConnected 'a' has weight_bits True; 8 or 4 expected"):
+        FullyConnected(inputs=("input",), output="a", units=2, weight_bits=True)

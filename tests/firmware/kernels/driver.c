@@ -7,7 +7,7 @@
 
 #include "kernels.h"
 
-enum { CONV2D, POINTWISE, FULLY_CONNECTED };
+enum { CONV2D, POINTWISE, FULLY_CONNECTED, POINTWISE_S4, FULLY_CONNECTED_S4 };
 
 /* All sizes in bytes. */
 typedef struct {
@@ -54,8 +54,14 @@ static void run(const job *j)
     case POINTWISE:
         pointwise_s8(params, from, filters, scratch, j->pixels, output);
         break;
-    default:
+    case FULLY_CONNECTED:
         fully_connected_s8(params, from, filters, output);
+        break;
+    case POINTWISE_S4:
+        pointwise_s4(params, from, filters, scratch, j->pixels, output);
+        break;
+    default:
+        fully_connected_s4(params, from, filters, output);
     }
     fwrite(output, 1, (size_t)j->output, stdout);
     fflush(stdout);

@@ -18,7 +18,7 @@ from estimators.kernels import Kernel, kernel_of, sources_of
 from estimators.scratch import scratch_bytes
 from firmware import c_layers
 from firmware.c_text import Value
-from firmware.int8_model import Int8Model, LayerWeights, Quant, weight_shape
+from firmware.int8_model import Int8Model, LayerWeights, Quant, weight_max, weight_shape
 from firmware.toolchain import HOST_CFLAGS, WARNINGS, find_host_compiler, run_tool
 from search_spaces.builder import GraphBuilder
 from search_spaces.geometry import Padding
@@ -32,6 +32,8 @@ _VALUES: dict[Kernel, Callable[[Int8Model, Op], dict[str, Value]]] = {
     "conv2d_s8": c_layers.conv2d_values,
     "pointwise_s8": c_layers.pointwise_values,
     "fully_connected_s8": c_layers.fully_connected_values,
+    "pointwise_s4": c_layers.pointwise_values,
+    "fully_connected_s4": c_layers.fully_connected_values,
 }
 NARROW: dict[bool, tuple[str, ...]] = {True: (), False: ("-DMULTIPLIES_TO_64_BITS=0",)}
 """Flags for kernels with and without the DSP extension."""
@@ -136,18 +138,20 @@ def conv_graphs(draw: st.DrawFn) -> Graph:
 
 
 @st.composite
-def pointwise_graphs(draw: st.DrawFn) -> Graph:
+def pointwise_graphs(draw: st.DrawFn, weight_bits: int = 8) -> Graph:
     """A convolution of one pixel and stride 1."""
     builder = GraphBuilder((draw(st.integers(1, 4)), draw(st.integers(1, 5)), draw(st.integers(1, 41))))
-    builder.conv(builder.input, draw(st.integers(1, 13)), activation=draw(st.sampled_from(Activation)))
+    activation = draw(st.sampled_from(Activation))
+    builder.conv(builder.input, draw(st.integers(1, 13)), activation=activation, weight_bits=weight_bits)
     return builder.build()
 
 
 @st.composite
-def dense_graphs(draw: st.DrawFn) -> Graph:
+def dense_graphs(draw: st.DrawFn, weight_bits: int = 8) -> Graph:
     """A dense layer."""
     builder = GraphBuilder((draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 30))))
-    builder.dense(builder.input, draw(st.integers(1, 11)), draw(st.sampled_from(Activation)))
+    activation = draw(st.sampled_from(Activation))
+    builder.dense(builder.input, draw(st.integers(1, 11)), activation, weight_bits=weight_bits)
     return builder.build()
 
 
@@ -168,8 +172,8 @@ def awkward_model(graph: Graph, numbers: str, zero_points: tuple[int, int], rng:
     (op,) = graph.ops
     assert isinstance(op, Conv2D | FullyConnected)
     shape = weight_shape(graph, op)
-    filters, inputs = shape[0], int(np.prod(shape[1:]))
-    spread = 40 / (np.sqrt(inputs) * 74 * 73)  # of the factors that bring sums into int8
+    filters, inputs, limit = shape[0], int(np.prod(shape[1:])), weight_max(op)
+    spread = 40 / (np.sqrt(inputs) * 74 * 73 * limit / 127)  # of the factors that bring sums into int8
     scales = {
         "spread": rng.uniform(0.5, 1.5, filters) * spread,
         "ties": 2.0 ** rng.integers(-9, -4, filters),
@@ -179,8 +183,8 @@ def awkward_model(graph: Graph, numbers: str, zero_points: tuple[int, int], rng:
         "mixed": 2.0 ** rng.uniform(-40, 3, filters),
         "wide": 2.0 ** rng.uniform(-31, -20, filters),
     }[numbers]
-    weights = rng.integers(-127, 128, shape).astype(np.int8)
-    weights[rng.random(filters) < 0.1] = 127
+    weights = rng.integers(-limit, limit + 1, shape).astype(np.int8)
+    weights[rng.random(filters) < 0.1] = limit
     least = (1 << 30) if numbers == "wide" else 0
     bias = rng.choice([-1, 1], filters) * (least + rng.integers(0, 2000 * inputs, filters))
     quant = {graph.input: Quant(1.0, zero_points[0]), graph.output: Quant(1.0, zero_points[1])}

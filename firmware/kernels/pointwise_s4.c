@@ -1,0 +1,14 @@
+/*
+ * Convolution with a kernel of one pixel, stride 1, weights of 4 bits, requantised per filter.
+ *
+ *   output[p][f] = requantise(bias[f] + sum over c of input[p][c] * weights[f][c])
+ *
+ * pointwise.h says in which order. Cost: that of matmul_s4.c, and about one instruction for each input value of a pixel.
+ */
+#include "pointwise.h"
+
+void pointwise_s4(const pointwise_s4_params *params, const int8_t *input, const int32_t *filters, int32_t *scratch,
+                  int32_t pixels, int8_t *output)
+{
+    pointwise(params, input, filters, scratch, pixels, output, matmul_s4);
+}
