@@ -86,7 +86,7 @@ static int8_t *gather_run(const position *at, int32_t y, int32_t x, int32_t taps
     }
     fill(patch, before * channels, at->params->padding);
     patch += before * channels;
-    copy(patch, at->input + (y % at->input_rows * w->input_width + x + before) * channels, inside * channels);
+    copy(patch, at->input + (in_ring(y, at->input_rows) * w->input_width + x + before) * channels, inside * channels);
     patch += inside * channels;
     fill(patch, (taps - before - inside) * channels, at->params->padding);
     return patch + (taps - before - inside) * channels;
@@ -117,7 +117,7 @@ static const int8_t *kernel_row(const position *at, int32_t ky, int32_t left)
     const int32_t y = at->top + ky * w->dilation_height;
 
     return is_inside(y, w->input_height)
-               ? at->input + (y % at->input_rows * w->input_width + left) * w->input_channels
+               ? at->input + (in_ring(y, at->input_rows) * w->input_width + left) * w->input_channels
                : 0;
 }
 
@@ -131,7 +131,7 @@ static void gather_rows(const position *at, int32_t left, int8_t *patch)
 
     for (int32_t y = at->top; y < end; y += w->dilation_height) {
         if (is_inside(y, w->input_height)) {
-            copy(patch, at->input + y % at->input_rows * row + left * w->input_channels, run);
+            copy(patch, at->input + in_ring(y, at->input_rows) * row + left * w->input_channels, run);
         } else {
             fill(patch, run, at->params->padding);
         }

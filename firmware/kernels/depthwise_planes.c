@@ -189,11 +189,11 @@ void depthwise_fill_strips(const depthwise_conv2d_s8_params *p, const int8_t *in
                 strip_source source = {padding, padding, 0, 0};
 
                 if (is_inside(column, p->size_across)) {
-                    source.first = row + column % p->held_across * p->input_across;
+                    source.first = row + in_ring(column, p->held_across) * p->input_across;
                     source.first_step = step;
                 }
                 if (is_inside(column + p->pair_step, p->size_across)) {
-                    source.second = row + (column + p->pair_step) % p->held_across * p->input_across;
+                    source.second = row + in_ring(column + p->pair_step, p->held_across) * p->input_across;
                     source.second_step = step;
                 }
                 /* Strips of nothing but padding are never written by a channel. */

@@ -219,6 +219,13 @@ void lookup_s8(const int8_t *table, int32_t size, const int8_t *input, int8_t *o
 
 void softmax_s8(const softmax_s8_params *params, const int8_t *input, int8_t *output);
 
+/* Where row or column `place` of a tensor lies that keeps only `count` of them at a time: in a ring. */
+static inline int32_t in_ring(int32_t place, int32_t count)
+{
+    /* Mostly the tensor is whole; some cores divide by many instructions. */
+    return place < count ? place : place % count;
+}
+
 /*
  * The taps of a window that meet an axis of length `size`: those k in [first_tap, end_tap) for which origin +
  * k * dilation lies in 0..size-1. The range may be empty.

@@ -113,6 +113,25 @@ def test_a_stack_pointer_from_a_register_is_unclear(tmp_path: Path) -> None:
     assert not block(tmp_path, "sub sp, #8; add sp, #8; push {r4}; pop {r4}").moves_stack_unclearly
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "saved"),
+    [
+        ("adds r0, #1; ldr r1, [r2]", "ldr r3, [r4]; adds r0, #1", 1),
+        ("str r1, [r2]", "ldrb r3, [r1, r4]", 1),
+        ("ldr r1, [r2]", "ldr r3, [r1]", 0),
+        ("ldr r1, [r2]", "ldr r3, [r4, r1]", 0),
+        ("ldr r1, [r2]", "ldr pc, [r4]", 0),
+        ("ldr r1, [r2]; nop", "ldr r3, [r4]", 0),
+        ("ldr r1, [r2]", "str r3, [r4]", 0),
+        ("ldrd r0, r1, [r2]", "ldr r3, [r4]", 0),
+    ],
+)
+def test_straight_code_costs_the_same_in_two_blocks(tmp_path: Path, before: str, after: str, saved: int) -> None:
+    first, second = block(tmp_path, before), block(tmp_path, after)
+    assert second.saved_after(first) == saved
+    assert block(tmp_path, f"{before}; {after}").cycles == first.cycles + second.cycles - saved
+
+
 def test_fpu_is_noticed(tmp_path: Path) -> None:
     assert block(tmp_path, "vmov s0, r1").uses_fpu
     assert not block(tmp_path, "mov r0, r1").uses_fpu

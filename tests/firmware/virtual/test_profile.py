@@ -38,6 +38,17 @@ def test_totals_worked_out_by_hand() -> None:
     assert count_instructions(EDGES, BLOCKS) == 37
 
 
+def test_loads_on_both_sides_of_a_page() -> None:
+    first = Block(0x108, 4, 5, 0, False, False, None, closes=3)
+    follows = Block(0x110, 3, 4, 0, False, False, None, opens=(2, 1))
+    needs = Block(0x110, 3, 4, 0, False, False, None, opens=(3, 1))
+    edges = {(None, 0x100): 1, (0x100, 0x108): 7}
+    assert profile(edges, {0x100: first, 0x108: follows}, name_of).cycles == 5 + 7 * (4 - 1)
+    assert profile(edges, {0x100: first, 0x108: needs}, name_of).cycles == 5 + 7 * 4
+    # From elsewhere, by a branch.
+    assert profile({(None, 0x100): 1, (0x100, 0x10C): 1}, {0x100: first, 0x10C: follows}, name_of).cycles == 5 + 2 + 4
+
+
 def test_nothing_executed() -> None:
     result = profile({}, {}, name_of)
     assert (result.instructions, result.cycles, dict(result.functions)) == (0, 0, {})
