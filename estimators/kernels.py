@@ -178,7 +178,7 @@ SCALAR_SOURCES: Final[dict[str, str]] = {
     "matmul_s8.c": "matmul_scalar.c",
     "depthwise3_s8.c": "depthwise3_scalar.c",
     "matmul_s4.c": "matmul_s4_scalar.c",
-    "matmul_common.c": "matmul_scalar.c",
+    "matmul_common.c": "matmul_common_scalar.c",
     "fully_connected_s8.c": "fully_connected_scalar.c",
 }
 """C files that cores without the Cortex-M's DSP extension get in place of others; weights lie in another order."""

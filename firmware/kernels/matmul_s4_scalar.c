@@ -1,6 +1,6 @@
 /*
  * Four pixels times all filters, weights of 4 bits, on cores that multiply words alone: matmul_s4 for the expanded pixels
- * of matmul_scalar.c, with the same stream of filters as matmul_s4.c.
+ * of matmul_common_scalar.c, with the same stream of filters as matmul_s4.c.
  *
  * For every input k the expanded pixels are two words, (u0, u1) and (u2, u3), of unsigned bytes u = x + 128. A weight v =
  * w + 8 is one of 0..15, so a word times a weight makes the products of two pixels, and 17 of them add up within their

@@ -7,7 +7,8 @@
  * The filters are a stream of words that firmware/packing.py writes: groups of two, and one that may be left over. Of
  * each group come the biases, the weights, and a requant_s8 for each filter. There are two implementations, with
  * streams of their own: matmul_s8.c for the Cortex-M's DSP extension, matmul_scalar.c for other cores. matmul_s4.c and
- * matmul_s4_scalar.c are theirs for weights of 4 bits, of which two share a byte.
+ * matmul_s4_scalar.c are theirs for weights of 4 bits, of which two share a byte; matmul_common.c and
+ * matmul_common_scalar.c expand for both.
  */
 #ifndef MATMUL_S8_H
 #define MATMUL_S8_H

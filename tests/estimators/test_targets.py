@@ -186,3 +186,9 @@ def test_wrong_files_are_refused_with_file_and_key(tmp_path: Path, edit: Callabl
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(NasError, match="cannot be read: No such file"):
         read_target(tmp_path / "stm32l4r9.toml")
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_all_kernels_together_stay_small(name: str) -> None:
+    """No network of any space takes more code for its kernels than all of them do."""
+    assert sum(load_target(name).code.files.values()) <= 24_000
