@@ -130,6 +130,7 @@ def test_counts_of_one_layer_by_hand() -> None:
         "padding": "same",
         "filters": 16,
         "activation": "relu",
+        "weight_bits": 8,
         "output_shape": [32, 32, 16],
         "output_bytes": 16_384,
         "macs": 442_368,

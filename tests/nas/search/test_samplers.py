@@ -152,8 +152,8 @@ def test_mutation_changes_something_and_stays_inside() -> None:
 
 
 def test_a_tight_budget_is_met_by_repair() -> None:
-    """About one uniform draw in 30,000 would fit."""
-    sampler = make(RandomSampler, "macs=5k,flash_bytes=8000")
+    """Hardly any uniform draw would fit: the kernels alone take most of the flash."""
+    sampler = make(RandomSampler, "macs=5k,flash_bytes=10200")
     candidate, drawn = sampler.find(study_of(sampler), 0)
     assert candidate.feasible
     assert drawn.draws > 4000
